@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What is configured for a VM: the settings of one [vm NAME] section, and the boot modules. */
+#ifndef SOCLE_KERNEL_CONFIG_H
+#define SOCLE_KERNEL_CONFIG_H
+
+#include "socle/base.h"
+
+#define VM_NAME_MAX	32  /* with its final NUL */
+#define VM_PATH_MAX	64  /* a module's name, with its final NUL */
+#define VM_CMDLINE_MAX	2048
+#define VM_MODULES_MAX	16
+#define VM_MAX_VCPUS	64
+#define VM_MAX		64
+
+/* A file that the boot loader put into memory. */
+struct boot_module {
+	char name[VM_PATH_MAX]; /* first word of the module's command line in the boot loader */
+	const uint8_t *data;	/* mapped read-only */
+	uint64_t size;		/* in bytes */
+};
+
+/* What happens to the whole machine when the guest has stopped. */
+enum vm_on_exit {
+	VM_ON_EXIT_STOP,     /* nothing: the guest stays stopped, the console remains */
+	VM_ON_EXIT_RESTART,  /* the guest starts again */
+	VM_ON_EXIT_POWEROFF, /* the machine is turned off */
+	VM_ON_EXIT_REBOOT,   /* the machine is reset */
+};
+
+/* A multiboot module of the guest: `module = NAME STRING`. */
+struct vm_module {
+	char name[VM_PATH_MAX]; /* a boot module's name */
+	char *string;		/* points into cmdline_pool; never NULL */
+};
+
+/* Frozen when the guest first runs (same value: fine, another: busy). */
+struct vm_settings {
+	char name[VM_NAME_MAX];
+	char kernel[VM_PATH_MAX];
+	char initrd[VM_PATH_MAX]; /* empty: none */
+	char cmdline[VM_CMDLINE_MAX];
+	struct vm_module modules[VM_MODULES_MAX];
+	unsigned module_count;
+	uint64_t memory;	  /* bytes, a multiple of 1 MiB */
+	unsigned cpus;		  /* 1 to VM_MAX_VCPUS */
+	bool console;		  /* the guest's first serial port is on the console */
+	bool autostart;		  /* starts at boot */
+	uint16_t debug_exit;	  /* port of the debug-exit device; 0: none */
+	enum vm_on_exit on_exit;
+	unsigned line;		  /* of its section header in socle.conf */
+};
+
+/* Finds a boot module by name, NULL if there is none. */
+const struct boot_module *boot_module_find(const char *name);
+
+/* Registers a module at boot; false when the table is full or the name is taken. */
+bool boot_module_add(const char *name, const uint8_t *data, uint64_t size);
+
+#endif

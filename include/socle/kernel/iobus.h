@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A guest's I/O bus: which device answers at which port or guest-physical address. */
+#ifndef SOCLE_KERNEL_IOBUS_H
+#define SOCLE_KERNEL_IOBUS_H
+
+#include "socle/base.h"
+#include "socle/status.h"
+
+struct vm;
+struct vcpu;
+struct io_region;
+
+/* Access widths, to be ORed: a width in bytes is its own bit. */
+enum io_width { IO_8 = 1, IO_16 = 2, IO_32 = 4, IO_64 = 8 };
+
+/*
+ * What a device does on an access. @offset is from the region's base, @size one of the region's
+ * widths, and the access lies inside the region. @vcpu is the accessing vCPU.
+ */
+struct io_ops {
+	uint64_t (*read)(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size);
+	void (*write)(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
+		      uint64_t value);
+};
+
+/* A range that one device answers. Embed it in the device and use container_of(). */
+struct io_region {
+	const struct io_ops *ops; /* never NULL once added */
+	const char *name;	  /* for logs and counters, e.g. "pit" */
+	uint64_t base;		  /* first port or guest-physical address */
+	uint32_t len;		  /* in bytes */
+	uint32_t widths;	  /* enum io_width bits that ops accept; others come as bytes */
+	uint64_t accesses;	  /* counted by the bus, reads and writes */
+};
+
+#define IO_MAX_PORT_REGIONS 64
+#define IO_MAX_MMIO_REGIONS 32
+
+/* One per VM. Filled while the VM is built, by one CPU; then only read. */
+struct io_bus {
+	uint8_t *port_map;				/* 65536 indices into port[]; 0: nobody */
+	struct io_region *port[IO_MAX_PORT_REGIONS];	/* port[0] is the "nobody" region */
+	struct io_region *mmio[IO_MAX_MMIO_REGIONS];	/* sorted by base */
+	unsigned ports;					/* used entries of port[] */
+	unsigned mmios;					/* used entries of mmio[] */
+};
+
+/* Prepares an empty bus. Returns -S_NOMEM. */
+status_t __must_check io_bus_init(struct io_bus *bus);
+
+/* Frees what io_bus_init() took; regions belong to their devices. */
+void io_bus_free(struct io_bus *bus);
+
+/* Add a region to @bus. Return -S_EXIST on overlap, -S_NOSPC when the table is full. */
+status_t __must_check io_add_ports(struct io_bus *bus, struct io_region *region);
+status_t __must_check io_add_mmio(struct io_bus *bus, struct io_region *region);
+
+/* The MMIO region that holds @gpa, or NULL. */
+struct io_region *io_find_mmio(struct io_bus *bus, uint64_t gpa);
+
+/*
+ * A guest's access of 1, 2 or 4 bytes to ports. Nobody there: reads as ones, writes are ignored.
+ * Wider than what a device takes: split into bytes.
+ */
+uint32_t io_port_read(struct io_bus *bus, struct vcpu *vcpu, uint16_t port, unsigned size);
+void io_port_write(struct io_bus *bus, struct vcpu *vcpu, uint16_t port, unsigned size,
+		   uint32_t value);
+
+/* The same for memory-mapped devices, 1, 2, 4 or 8 bytes. */
+uint64_t io_mmio_read(struct io_bus *bus, struct vcpu *vcpu, uint64_t gpa, unsigned size);
+void io_mmio_write(struct io_bus *bus, struct vcpu *vcpu, uint64_t gpa, unsigned size,
+		   uint64_t value);
+
+#endif
