@@ -1,10 +1,30 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Socle: everything is built into build/. `make help` lists the targets.
 
-CC	?= gcc
+MAKEFLAGS += -rR
+ifeq ($(filter-out default undefined,$(origin CC)),)
+CC	:= gcc
+endif
 NASM	:= nasm
+PYTHON	:= $(firstword $(wildcard /usr/bin/python3) python3)
 B	:= build
 
+# What the ISO's guest is made of, and how `make run` runs it; see `make help`.
+KERNEL	 := $(B)/guest/vmlinuz
+INITRD	 := $(B)/guest/initrd
+CMDLINE	 :=
+ACCEL	 := tcg
+UEFI	 := 0
+MEMORY	 := 1024
+EMULATOR := qemu
+export ACCEL UEFI MEMORY EMULATOR
+
+# One short line for each step; V=1 shows the commands.
+ifeq ($(V),)
+say	= @echo '  $(1)	$@';
+endif
+
+# The hypervisor.
 ROOMS	:= lib arch/x86/cpu mm drivers kernel arch/x86/guest platform drivers/virtio \
 	   arch/x86/svm arch/x86/vmx loader console boot
 SRCS_C	:= $(wildcard $(addsuffix /*.c,$(ROOMS)))
@@ -20,29 +40,117 @@ CFLAGS	:= -std=gnu17 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mn
 UNIT_CFLAGS := -std=gnu17 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
 	   -fno-builtin $(WARN) -Iinclude -DSOCLE_UNIT_TEST
 
-all: $(B)/socle.elf
+all: $(B)/socle.elf	## build/socle.elf, the hypervisor
 
-$(B)/%.o: %.c
+$(B)/%.o: %.c | need-build
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC)$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
-$(B)/%.asm.o: %.asm
+$(B)/%.asm.o: %.asm | need-build
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -g -F dwarf -MD $(@:.o=.d) -o $@ $<
+	$(call say,NASM)$(NASM) -f elf64 -g -F dwarf -MD $(@:.o=.d) -o $@ $<
 
 $(B)/socle.elf: $(OBJS) linker.ld
-	ld -nostdlib -static -z noexecstack -z max-page-size=4096 -T linker.ld -o $@ $(OBJS)
+	$(call say,LD)ld -nostdlib -static -z noexecstack -z max-page-size=4096 -T linker.ld -o $@ $(OBJS)
 
-UNITS	:= $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
-$(B)/unit/%: tests/unit/%.c
+$(B)/%.aml: %.asl | need-build
 	@mkdir -p $(@D)
-	gcc $(UNIT_CFLAGS) -MMD -MP $< -o $@ -lcmocka $$(sed -n 's/^ *\* libs: *//p' $<)
+	$(call say,IASL)iasl -ve -p $(@:.aml=) $< >$@.log || { cat $@.log; exit 1; }
 
-unit: $(UNITS)
-	@for t in $^; do $$t || exit 1; done
+$(B)/platform/dsdt_aml.asm.o: $(B)/platform/dsdt.aml
 
-clean:
+# The ISO and its guest.
+iso: $(B)/socle.iso	## build/socle.iso: Socle, GRUB and the guest; boots on BIOS and UEFI
+
+$(B)/guest/vmlinuz:
+	@mkdir -p $(@D)
+	@tools/debfile linux-image-cloud-amd64 './boot/vmlinuz-.*' $@
+
+$(B)/guest/busybox:
+	@mkdir -p $(@D)
+	@tools/debfile busybox-static './bin/busybox' $@
+
+$(B)/guest/initrd: $(B)/guest/busybox tools/initrd | need-iso
+	$(call say,INITRD)tools/initrd $< $@
+
+# Written anew only when it differs, so that another KERNEL=, INITRD= or CMDLINE= makes a new ISO.
+$(B)/guest/socle.conf: boot/socle.conf FORCE
+	@mkdir -p $(@D)
+	@{ echo '# kernel $(KERNEL), initrd $(INITRD)'; tools/conf-cmdline $< '$(CMDLINE)'; } >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(B)/socle.iso: $(B)/socle.elf boot/grub.cfg $(B)/guest/socle.conf $(KERNEL) $(INITRD) tools/iso \
+		| need-iso
+	$(call say,ISO)tools/iso $@ boot/grub.cfg $(B)/socle.elf $(B)/guest/socle.conf vmlinuz=$(KERNEL) \
+		initrd=$(INITRD)
+
+run: $(B)/socle.iso | need-run	## starts the ISO in an emulator, on this terminal
+	@tools/run $<
+
+# Unit tests (host), test guests (tiny kernels), tests of the whole machine.
+UNITS	:= $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
+$(B)/unit/%: tests/unit/%.c | need-unit
+	@mkdir -p $(@D)
+	$(call say,UNIT)gcc $(UNIT_CFLAGS) -MMD -MP $< -o $@ -lcmocka $$(sed -n 's/^ *\* libs: *//p' $<)
+
+include tests/guest/guest.mk
+
+unit: $(UNITS)		## unit tests on this machine
+	@$(PYTHON) tools/test unit
+
+test: $(UNITS) $(GUESTS) $(B)/socle.iso | need-test	## all tests; the last line is the verdict
+	@$(PYTHON) tools/test all
+
+check: $(UNITS) $(GUESTS) $(B)/socle.iso | need-test	## the fast part of the tests (2 minutes)
+	@$(PYTHON) tools/test quick
+
+bench: $(GUESTS) $(B)/socle.iso | need-test	## cost of each kind of exit, into build/bench.json
+	@$(PYTHON) tools/bench.py
+
+# Housekeeping.
+FORMATTED := $(shell find $(ROOMS) include tests -name '*.[ch]' 2>/dev/null)
+format: | need-lint	## formats the C sources
+	clang-format -i $(FORMATTED)
+
+lint: | need-lint	## checks formatting, shell and C sources, without a build
+	@clang-format --dry-run -Werror $(FORMATTED)
+	shellcheck -s sh .ci/run $(filter-out %.py,$(wildcard tools/*))
+	cppcheck -q --std=c11 --error-exitcode=1 --inline-suppr --suppress=missingInclude \
+		-Iinclude $(wildcard $(ROOMS))
+
+clean:			## removes build/
 	rm -rf $(B)
 
--include $(OBJS:.o=.d) $(wildcard $(B)/unit/*.d)
-.PHONY: all unit clean
+help:			## this list
+	@sed -n 's/^\([a-z]*\):.*## */\1|/p' $(firstword $(MAKEFILE_LIST)) | \
+		while IFS='|' read -r t h; do printf '  make %-8s %s\n' "$$t" "$$h"; done
+	@echo
+	@echo 'Variables: CC=clang; KERNEL=, INITRD=, CMDLINE= replace the guest of iso and run;'
+	@echo '  make run UEFI=1         boots through UEFI firmware'
+	@echo '  make run ACCEL=kvm      nested virtualization, where this machine really has it'
+	@echo '  make run MEMORY=2048    the machine'"'"'s memory in MiB'
+	@echo '  make V=1                shows the commands'
+	@echo 'In `make run`, Ctrl-] switches between guest and Socle, Ctrl-A X leaves the emulator.'
+
+# Debian packages, installed when something of them is missing.
+need-build:
+	@tools/need $(CC):$(CC) ld:binutils nasm:nasm iasl:acpica-tools
+need-unit:
+	@tools/need $(PYTHON):python3 gcc:gcc /usr/include/cmocka.h:libcmocka-dev \
+		/usr/include/Zydis/Zydis.h:libzydis-dev
+need-iso:
+	@tools/need grub-mkrescue:grub-common /usr/lib/grub/i386-pc/boot.img:grub-pc-bin \
+		/usr/lib/grub/x86_64-efi/kernel.img:grub-efi-amd64-bin xorriso:xorriso \
+		mformat:mtools cpio:cpio
+need-run:
+	@tools/need qemu-system-x86_64:qemu-system-x86 /usr/share/OVMF/OVMF_CODE_4M.fd:ovmf
+need-test: need-run need-iso
+	@tools/need $(PYTHON):python3 python3-pytest python3-pexpect python3-pytest-xdist
+need-lint:
+	@tools/need clang-format:clang-format shellcheck:shellcheck cppcheck:cppcheck
+
+FORCE:
+-include $(OBJS:.o=.d) $(wildcard $(B)/unit/*.d $(B)/tests/guest/*.d)
+.PHONY: all iso run unit test check bench format lint clean help FORCE \
+	need-build need-unit need-iso need-run need-test need-lint
+.DELETE_ON_ERROR:

@@ -48,8 +48,22 @@ struct vcpu {
 	unsigned id;		  /* index in the VM, also its APIC ID */
 	enum vcpu_state state;	  /* owned by the scheduler */
 	uint32_t requests;	  /* enum vcpu_request; atomic */
-	struct list run_link;	  /* scheduler's queue */
+	struct list run_link;	  /* scheduler's queue, while runnable */
 	uint64_t run_ns;	  /* time spent in the guest and its exits */
+	uint64_t run_count;	  /* times that the scheduler gave it a CPU */
+};
+
+/*
+ * What the core needs of the rooms above it to bring a VM to life; bound at boot. All run on the
+ * boot CPU from the scheduler's loop, no vCPU of the VM running.
+ */
+struct vm_ops {
+	/* Once in a VM's life: its chips and vCPUs. Logs what is wrong. */
+	status_t (*create)(struct vm *vm);
+	/* At each start: power-on state, memory, guest image. Logs what is wrong. */
+	status_t (*start)(struct vm *vm);
+	/* At each stop: memory back, timers off. Also after a failed start. */
+	void (*stop)(struct vm *vm);
 };
 
 struct vm {
@@ -70,6 +84,33 @@ struct vm {
 	unsigned log_lines;	     /* lines in that window */
 	unsigned log_dropped;	     /* not printed since */
 };
+
+/* Binds the rooms above. Once, at boot. */
+void vm_bind(const struct vm_ops *ops);
+
+/*
+ * Creates a stopped VM with these settings. Returns -S_EXIST for a name in use, -S_NOSPC, -S_NOMEM,
+ * or what the rooms above found wrong (logged).
+ */
+status_t __must_check vm_create(const struct vm_settings *settings);
+
+/* By name, NULL if there is none. */
+struct vm *vm_find(const char *name);
+
+/* The VM after @vm in order of creation, the first for NULL; NULL at the end. */
+struct vm *vm_next(struct vm *vm);
+
+/* Starts a stopped VM from clean memory. Returns -S_BUSY if it is not stopped, or the failure. */
+status_t __must_check vm_start(struct vm *vm);
+
+/* Stops a VM at once, as if its power was cut. Returns -S_BUSY if it does not run. */
+status_t __must_check vm_stop(struct vm *vm);
+
+/* Finishes requested stops and restarts; called between vCPUs. */
+void vm_reap(void);
+
+/* "running", and so on. */
+const char *vm_state_text(const struct vm *vm);
 
 /*
  * Ask the VM to stop; any context, never blocks. Its vCPUs leave the guest before their next

@@ -4,6 +4,7 @@
 #define SOCLE_MM_GUESTMEM_H
 
 #include "socle/base.h"
+#include "socle/mm/pagetable.h"
 #include "socle/status.h"
 
 #define GUEST_MEM_SLOTS 4
@@ -14,18 +15,32 @@ struct guest_slot {
 	uint64_t size; /* bytes, page-aligned */
 };
 
-struct pt_format;
-
 struct guest_mem {
-	const struct pt_format *format; /* NPT or EPT */
-	uint64_t root;			/* host-physical address of the top table; 0: none */
+	struct pagetable pt;		/* NPT or EPT; root 0 while the VM is stopped */
 	struct guest_slot slot[GUEST_MEM_SLOTS]; /* sorted by base */
-	unsigned slots;
+	unsigned slots;			/* used entries of slot[] */
 	uint64_t populated;		/* bytes backed by host memory now */
-	uint64_t tables;		/* bytes of second-level tables */
 	uint64_t generation;		/* grows whenever a mapping is removed or moved */
-	uint32_t owner;			/* owner tag in the frame allocator */
+	uint32_t owner;			/* enum frame_owner of the guest's memory; tables: + 1 */
 };
+
+/*
+ * Makes an empty guest-physical space with @format. @mem->slot, slots and owner are the caller's.
+ * Returns -S_NOMEM.
+ */
+status_t __must_check guest_mem_open(struct guest_mem *mem, const struct pt_format *format);
+
+/* Returns all memory, zeroed, and the tables. The VM must not run. */
+void guest_mem_close(struct guest_mem *mem);
+
+/* Lays out @bytes of RAM: below the hole at 3 GiB, the rest from 4 GiB; VGA's window left out. */
+void guest_mem_layout(struct guest_mem *mem, uint64_t bytes);
+
+/*
+ * Backs the page at @gpa with memory, the largest frame that fits. -S_FAULT: not RAM; -S_NOMEM.
+ * Harmless if it is backed already.
+ */
+status_t __must_check guest_populate(struct guest_mem *mem, uint64_t gpa);
 
 /*
  * Host pointer to the byte at @gpa, valid up to the end of its 4 KiB page and until

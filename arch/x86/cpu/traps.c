@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Exceptions and interrupts taken by the hypervisor itself. */
+#include "socle/cpu/apic.h"
+#include "socle/cpu/cpu.h"
+#include "socle/cpu/regs.h"
+#include "socle/cpu/trapsink.h"
+
+struct exception_entry {
+	uint64_t fault; /* address of the instruction that may fault */
+	uint64_t fixup; /* where to go on */
+};
+extern const struct exception_entry __exception_table_start[], __exception_table_end[];
+
+enum { VECTOR_NMI = 2, VECTOR_GP = 13, FIRST_INTERRUPT = 32 };
+
+static void (*handlers[256])(void);
+static void (*fatal)(struct trap_frame *frame);
+
+void trap_bind_fatal(void (*report)(struct trap_frame *frame))
+{
+	fatal = report;
+}
+
+void interrupt_bind(uint8_t vector, void (*handler)(void))
+{
+	handlers[vector] = handler;
+}
+
+static bool fix_up(struct trap_frame *frame)
+{
+	const struct exception_entry *e;
+
+	for (e = __exception_table_start; e < __exception_table_end; e++) {
+		if (e->fault != frame->rip)
+			continue;
+		frame->rip = e->fixup;
+		return true;
+	}
+	return false;
+}
+
+void trap_handle(struct trap_frame *frame)
+{
+	uint8_t vector = frame->vector;
+
+	if (vector >= FIRST_INTERRUPT) {
+		this_cpu()->interrupts[vector]++;
+		if (handlers[vector])
+			handlers[vector]();
+		if (vector != HOST_VEC_SPURIOUS)
+			apic_eoi();
+		return;
+	}
+	if (vector == VECTOR_GP && fix_up(frame))
+		return;
+	if (vector == VECTOR_NMI) {
+		this_cpu()->interrupts[vector]++;
+		return;
+	}
+	if (fatal)
+		fatal(frame);
+	cpu_triple_fault();
+}
+
+void cpu_triple_fault(void)
+{
+	struct __packed {
+		uint16_t limit;
+		uint64_t base;
+	} none = {0, 0};
+
+	__asm__ volatile("lidt %0; ud2" ::"m"(none));
+	__builtin_unreachable();
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What exits mean, whatever the vendor. */
+#include "socle/cpu/regs.h"
+#include "socle/guest/cpuid.h"
+#include "socle/guest/exits.h"
+#include "socle/guest/msr.h"
+#include "socle/guest/walk.h"
+#include "socle/kernel/log.h"
+
+enum { HYPERCALL_NOSYS = -1000, HYPERCALL_PERM = -1 };
+
+static const struct cr8_ops *cr8;
+
+void exit_bind_cr8(const struct cr8_ops *ops)
+{
+	cr8 = ops;
+}
+
+void exit_cpuid(struct x86_vcpu *v)
+{
+	uint64_t *gpr = v->state.gpr;
+	struct cpuid r = cpuid_guest(v, gpr[GPR_RAX], gpr[GPR_RCX]);
+
+	gpr[GPR_RAX] = r.eax;
+	gpr[GPR_RBX] = r.ebx;
+	gpr[GPR_RCX] = r.ecx;
+	gpr[GPR_RDX] = r.edx;
+}
+
+static bool msr_fault(struct x86_vcpu *v)
+{
+	v->stats.msr_faults++;
+	x86_raise_error(v, VEC_GP, 0);
+	return false;
+}
+
+bool exit_msr_read(struct x86_vcpu *v)
+{
+	uint64_t *gpr = v->state.gpr, value;
+
+	if (unlikely(msr_guest_read(v, gpr[GPR_RCX], &value) != MSR_OK))
+		return msr_fault(v);
+	gpr[GPR_RAX] = (uint32_t)value;
+	gpr[GPR_RDX] = value >> 32;
+	return true;
+}
+
+bool exit_msr_write(struct x86_vcpu *v)
+{
+	uint64_t *gpr = v->state.gpr;
+	uint64_t value = (uint32_t)gpr[GPR_RAX] | gpr[GPR_RDX] << 32;
+
+	if (unlikely(msr_guest_write(v, gpr[GPR_RCX], value) != MSR_OK))
+		return msr_fault(v);
+	return true;
+}
+
+void exit_port_in(struct x86_vcpu *v, uint16_t port, unsigned size)
+{
+	uint32_t value = io_port_read(&v->base.vm->io, &v->base, port, size);
+	uint64_t *rax = &v->state.gpr[GPR_RAX];
+
+	v->stats.ports++;
+	if (size == 1)
+		*rax = (*rax & ~0xffull) | (uint8_t)value;
+	else if (size == 2)
+		*rax = (*rax & ~0xffffull) | (uint16_t)value;
+	else
+		*rax = value;
+}
+
+void exit_port_out(struct x86_vcpu *v, uint16_t port, unsigned size)
+{
+	uint32_t value = v->state.gpr[GPR_RAX];
+
+	v->stats.ports++;
+	if (size < 4)
+		value &= (1u << 8 * size) - 1;
+	io_port_write(&v->base.vm->io, &v->base, port, size, value);
+}
+
+/* No calls are offered yet; the answers are those of the KVM interface. */
+void exit_hypercall(struct x86_vcpu *v)
+{
+	v->state.gpr[GPR_RAX] = (uint64_t)(int64_t)HYPERCALL_NOSYS;
+}
+
+bool exit_xsetbv(struct x86_vcpu *v)
+{
+	const uint64_t *gpr = v->state.gpr;
+	uint64_t value = (uint32_t)gpr[GPR_RAX] | gpr[GPR_RDX] << 32;
+	uint64_t avx = BIT(2), avx512 = MASK(7, 5), sse = BIT(1);
+
+	/* SDM vol. 1, 13.3: x87 always; AVX needs SSE; the AVX-512 bits go together, with AVX. */
+	if ((uint32_t)gpr[GPR_RCX] != 0 || !(value & 1) ||
+	    (value & ~cpuid_guest_xcr0(v->cpuid)) || ((value & avx) && !(value & sse)) ||
+	    ((value & avx512) && ((value & avx512) != avx512 || !(value & avx)))) {
+		x86_raise_error(v, VEC_GP, 0);
+		return false;
+	}
+	xsetbv(0, value);
+	return true;
+}
+
+void exit_cr8(struct x86_vcpu *v)
+{
+	struct x86_exception x;
+	struct insn insn;
+	uint64_t *gpr;
+
+	if (x86_decode(v, &insn, &x) != EMUL_OK) {
+		x86_raise(v, VEC_UD);
+		return;
+	}
+	x86_load(v, X86_RSP | X86_RIP | X86_RFLAGS);
+	gpr = &v->state.gpr[insn.rm & 15];
+	if (insn.op == INSN_MOV_FROM_CR) {
+		*gpr = cr8->read(v);
+		x86_dirty(v, X86_RSP);
+	} else if (insn.op == INSN_MOV_TO_CR && *gpr <= 0xf) {
+		cr8->write(v, *gpr);
+	} else {
+		x86_raise_error(v, VEC_GP, 0);
+		return;
+	}
+	insn_skip(&v->state, insn.mode, insn.len);
+	x86_dirty(v, X86_RIP | X86_RFLAGS);
+}
+
+static void no_memory(struct x86_vcpu *v, const char *what, uint64_t gpa)
+{
+	x86_load(v, X86_RIP | X86_SEG);
+	vm_kill(v->base.vm, "vCPU %u: %s at %#llx (rip %04x:%#llx)", v->base.id, what,
+		(unsigned long long)gpa, v->state.seg[SEG_CS].selector,
+		(unsigned long long)v->state.rip);
+}
+
+void exit_nested_fault(struct x86_vcpu *v, uint64_t gpa, bool write, bool fetch, bool table)
+{
+	switch (guest_populate(&v->base.vm->mem, gpa)) {
+	case 0:
+		v->stats.populated++;
+		return;
+	case -S_NOMEM:
+		no_memory(v, "the machine has no memory left for the page", gpa);
+		return;
+	default:
+		break;
+	}
+	if (table)
+		no_memory(v, "page tables outside of memory", gpa);
+	else if (fetch)
+		no_memory(v, "runs code outside of memory", gpa);
+	else if (v->events.retry_valid)
+		no_memory(v, "stack or descriptor table outside of memory, while an event is delivered,",
+			  gpa);
+	else
+		x86_emulate_mmio(v, gpa, write);
+}

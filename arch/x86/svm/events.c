@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Before an entry: requests, events to inject (APM vol. 2, 15.20 and 15.21), write-back, flushes. */
+#include "socle/cpu/features.h"
+#include "socle/guest/vcpu.h"
+#include "svm.h"
+
+/* EVENTINJ and EXITINTINFO share their format. */
+static uint64_t encode(const struct x86_event *ev)
+{
+	static const uint8_t types[] = {
+		[EVENT_INTERRUPT] = SVM_TYPE_INTR,
+		[EVENT_NMI] = SVM_TYPE_NMI,
+		[EVENT_EXCEPTION] = SVM_TYPE_EXCEPTION,
+		[EVENT_SOFT_INTERRUPT] = SVM_TYPE_SOFT,
+	};
+	uint64_t raw = SVM_EVENT_VALID | ev->vector |
+		       (uint64_t)types[ev->type] << SVM_EVENT_TYPE_SHIFT;
+
+	if (ev->has_error)
+		raw |= SVM_EVENT_HAS_ERROR | (uint64_t)ev->error << 32;
+	return raw;
+}
+
+void svm_interrupted(struct svm_vcpu *s)
+{
+	uint64_t raw = s->vmcb->exit_int_info;
+	struct x86_event ev = {
+		.vector = raw & SVM_EVENT_VECTOR,
+		.has_error = raw & SVM_EVENT_HAS_ERROR,
+		.error = raw >> 32,
+	};
+
+	switch ((raw & SVM_EVENT_TYPE) >> SVM_EVENT_TYPE_SHIFT) {
+	case SVM_TYPE_INTR:
+		ev.type = EVENT_INTERRUPT;
+		break;
+	case SVM_TYPE_NMI:
+		ev.type = EVENT_NMI;
+		break;
+	case SVM_TYPE_EXCEPTION:
+		/* INT3 and INTO: RIP is still at the instruction, which will raise it again. */
+		if (ev.vector == VEC_BP || ev.vector == VEC_OF)
+			return;
+		ev.type = EVENT_EXCEPTION;
+		break;
+	default: /* INT n: likewise */
+		return;
+	}
+	events_interrupted(&s->x.events, &ev);
+	s->x.base.requests |= VCPU_REQ_EVENT;
+}
+
+/* A virtual interrupt that is never delivered: its intercept tells when one could be. */
+static void open_window(struct vmcb *c, bool wanted)
+{
+	if (wanted == !!(c->intercept3 & INTERCEPT_VINTR))
+		return;
+	if (wanted) {
+		c->int_ctl |= V_IRQ | V_IGN_TPR | V_PRIO_MAX;
+		c->intercept3 |= INTERCEPT_VINTR;
+	} else {
+		c->int_ctl &= ~(V_IRQ | V_IGN_TPR | V_PRIO_MAX);
+		c->intercept3 &= ~(uint32_t)INTERCEPT_VINTR;
+	}
+	svm_touch(c, CLEAN_INTERCEPTS | CLEAN_INT);
+}
+
+static void inject(struct svm_vcpu *s, const struct x86_event *ev)
+{
+	struct vmcb *c = s->vmcb;
+
+	if (ev->has_payload) {
+		x86_load(&s->x, X86_CR | X86_DR);
+		events_apply_payload(&s->x.state, ev);
+		x86_dirty(&s->x, X86_CR | X86_DR);
+		svm_write_back(s);
+	}
+	/* The end of the NMI's handler unblocks the next (APM vol. 2, 15.21.7). */
+	if (ev->type == EVENT_NMI) {
+		c->intercept3 |= INTERCEPT_IRET;
+		svm_touch(c, CLEAN_INTERCEPTS);
+	}
+	c->event_inj = encode(ev);
+}
+
+int svm_prepare(struct svm_vcpu *s)
+{
+	uint32_t requests = __atomic_exchange_n(&s->x.base.requests, 0, __ATOMIC_ACQUIRE);
+	struct vmcb *c = s->vmcb;
+	struct x86_window window;
+	enum events_wait wait;
+	struct x86_event ev;
+
+	if (s->x.dirty)
+		svm_write_back(s);
+	if (requests & VCPU_REQ_FLUSH)
+		c->tlb_control = cpu_has(CPU_SVM_FLUSH_ASID) ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
+	if (requests & VCPU_REQ_LEAVE) {
+		s->x.base.requests |= requests & VCPU_REQ_EVENT;
+		return 1 + VCPU_LEAVE_REQUESTED;
+	}
+	if (!(requests & VCPU_REQ_EVENT))
+		return 0;
+	window.nmis = !(c->int_state & INT_SHADOW);
+	window.interrupts = window.nmis && (c->rflags & RFLAGS_IF);
+	if (events_next(&s->x, window, &ev, &wait))
+		inject(s, &ev);
+	open_window(c, wait != EVENTS_NONE);
+	return 0;
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The exit table of SVM: from an exit code to the handler of its meaning. */
+#include "socle/cpu/features.h"
+#include "socle/cpu/regs.h"
+#include "socle/guest/exits.h"
+#include "socle/guest/walk.h"
+#include "socle/report.h"
+#include "svm.h"
+#include "svm_insn.h"
+
+/* The slow half of advance(): unusual bytes, single step, or a fetch that leaves its page. */
+static __noinline void advance_slow(struct svm_vcpu *s)
+{
+	struct x86_vcpu *v = &s->x;
+	struct x86_exception x;
+	struct insn insn;
+
+	switch (x86_decode(v, &insn, &x)) {
+	case EMUL_OK:
+		break;
+	case EMUL_EXCEPTION:
+		x86_raise_exception(v, &x);
+		return;
+	default:
+		vm_kill(v->base.vm, "vCPU %u: instruction at %#llx cannot be decoded", v->base.id,
+			(unsigned long long)v->state.rip);
+		return;
+	}
+	x86_load(v, X86_RIP | X86_RFLAGS | X86_DR);
+	if (v->state.rflags & RFLAGS_TF)
+		x86_raise_exception(v, &(struct x86_exception){.vector = VEC_DB,
+							       .has_payload = true,
+							       .payload = BIT(14)});
+	insn_skip(&v->state, insn.mode, insn.len);
+	x86_dirty(v, X86_RIP | X86_RFLAGS);
+	s->vmcb->int_state = 0;
+}
+
+/*
+ * Moves RIP behind the instruction that exited: @len bytes if they are @opcode (little-endian).
+ * Without help from the CPU its bytes are looked at, since prefixes may make it longer.
+ */
+static __always_inline void advance(struct svm_vcpu *s, uint32_t opcode, unsigned len)
+{
+	const struct fetch_window *f = &s->x.fetch;
+	struct vmcb *c = s->vmcb;
+	uint64_t la = c->rip + c->cs.base, offset = la & (PAGE_SIZE - 1);
+	uint32_t bytes;
+
+	/* The page and CR3 for which the bytes were last found; RF and TF want more work. */
+	if (unlikely(f->page != la - offset || f->cr3 != c->cr3 || offset > PAGE_SIZE - 4 ||
+		     f->generation != s->x.base.vm->mem.generation ||
+		     (c->rflags & (RFLAGS_TF | RFLAGS_RF)))) {
+		advance_slow(s);
+		return;
+	}
+	bytes = *(const uint32_t *)(f->host + offset);
+	if (unlikely((bytes ^ opcode) & (uint32_t)MASK(8 * len - 1, 0))) {
+		advance_slow(s);
+		return;
+	}
+	c->rip += len;
+	c->int_state = 0;
+}
+
+/* Opcodes as little-endian numbers. */
+enum {
+	OPCODE_CPUID = 0xa20f, OPCODE_RDMSR = 0x320f, OPCODE_WRMSR = 0x300f, OPCODE_HLT = 0xf4,
+	OPCODE_VMMCALL = 0xd9010f, OPCODE_WBINVD = 0x090f, OPCODE_XSETBV = 0xd1010f,
+};
+
+static __always_inline int tail(struct svm_vcpu *s)
+{
+	if (likely(!(s->x.base.requests | s->x.dirty)))
+		return 0;
+	return svm_prepare(s);
+}
+
+static __always_inline void on_msr(struct svm_vcpu *s)
+{
+	if (s->vmcb->exit_info1) {
+		if (exit_msr_write(&s->x))
+			advance(s, OPCODE_WRMSR, 2);
+	} else {
+		if (exit_msr_read(&s->x))
+			advance(s, OPCODE_RDMSR, 2);
+	}
+}
+
+static __always_inline void on_ioio(struct svm_vcpu *s)
+{
+	struct vmcb *c = s->vmcb;
+	uint64_t info = c->exit_info1;
+	unsigned size = info >> IOIO_SIZE_SHIFT & 7;
+	uint16_t port = info >> IOIO_PORT_SHIFT;
+
+	if (unlikely((info & IOIO_STRING) || (c->rflags & (RFLAGS_TF | RFLAGS_RF)))) {
+		x86_emulate(&s->x);
+		c->int_state = 0;
+		return;
+	}
+	if (info & IOIO_IN)
+		exit_port_in(&s->x, port, size);
+	else
+		exit_port_out(&s->x, port, size);
+	c->rip = c->exit_info2; /* the next instruction (APM vol. 2, 15.10.2) */
+	c->int_state = 0;
+}
+
+static __always_inline void on_npf(struct svm_vcpu *s)
+{
+	struct vmcb *c = s->vmcb;
+	uint64_t info = c->exit_info1;
+
+	if (unlikely(c->exit_int_info & SVM_EVENT_VALID))
+		svm_interrupted(s);
+	exit_nested_fault(&s->x, c->exit_info2, info & NPF_WRITE, info & NPF_FETCH,
+			  info & NPF_TABLE);
+	if (s->x.dirty & X86_RIP)
+		c->int_state = 0;
+}
+
+/* A physical interrupt: taken by opening GIF for a moment. */
+static int on_intr(struct svm_vcpu *s)
+{
+	stgi();
+	__asm__ volatile("nop" ::: "memory");
+	clgi();
+	return tail(s);
+}
+
+static int on_hlt(struct svm_vcpu *s)
+{
+	bool interrupts = s->vmcb->rflags & RFLAGS_IF;
+	int leave;
+
+	advance(s, OPCODE_HLT, 1);
+	s->x.base.requests |= VCPU_REQ_EVENT;
+	leave = events_wakeup(&s->x, interrupts) ? 0 : 1 + VCPU_LEAVE_HALTED;
+	/* A request to leave is served by leaving; the event is looked for at the next entry. */
+	return leave ? leave : svm_prepare(s);
+}
+
+static int on_vintr(struct svm_vcpu *s)
+{
+	s->x.base.requests |= VCPU_REQ_EVENT;
+	return svm_prepare(s);
+}
+
+/* The handler of an NMI returns: the next may come. */
+static int on_iret(struct svm_vcpu *s)
+{
+	s->vmcb->intercept3 &= ~(uint32_t)INTERCEPT_IRET;
+	svm_touch(s->vmcb, CLEAN_INTERCEPTS);
+	s->x.events.nmi_blocked = false;
+	s->x.base.requests |= VCPU_REQ_EVENT;
+	return svm_prepare(s);
+}
+
+/* Intercepted only because the CPU could hang in it: the guest gets it as it is. */
+static int on_exception(struct svm_vcpu *s)
+{
+	uint8_t vector = s->vmcb->exit_code - SVM_EXIT_EXCP_BASE;
+
+	if (vector == VEC_MC)
+		panic("machine check while a guest ran");
+	/* DR6 and the error code 0 of #AC are in place already. */
+	if (vector == VEC_AC)
+		x86_raise_error(&s->x, vector, 0);
+	else
+		x86_raise(&s->x, vector);
+	return svm_prepare(s);
+}
+
+static int on_undefined(struct svm_vcpu *s)
+{
+	x86_raise(&s->x, VEC_UD);
+	return svm_prepare(s);
+}
+
+static int on_rdpmc(struct svm_vcpu *s)
+{
+	x86_raise_error(&s->x, VEC_GP, 0);
+	return svm_prepare(s);
+}
+
+/* Caches are coherent for all that a guest can reach: nothing to do. INVD comes here on TCG. */
+static int on_wbinvd(struct svm_vcpu *s)
+{
+	advance_slow(s);
+	return tail(s);
+}
+
+static int on_xsetbv(struct svm_vcpu *s)
+{
+	if (exit_xsetbv(&s->x))
+		advance(s, OPCODE_XSETBV, 3);
+	return tail(s);
+}
+
+static int on_cr8(struct svm_vcpu *s)
+{
+	exit_cr8(&s->x);
+	s->vmcb->int_state = 0;
+	return tail(s);
+}
+
+static int on_shutdown(struct svm_vcpu *s)
+{
+	x86_load(&s->x, X86_RIP | X86_SEG);
+	vm_kill(s->x.base.vm, "vCPU %u: triple fault (rip %04x:%#llx)", s->x.base.id,
+		s->vmcb->cs.selector, (unsigned long long)s->vmcb->rip);
+	return svm_prepare(s);
+}
+
+/* INIT at the machine's CPU is not for the guest. */
+static int on_ignored(struct svm_vcpu *s)
+{
+	return tail(s);
+}
+
+typedef int (*exit_handler)(struct svm_vcpu *s);
+
+struct exit_entry {
+	const char *name;
+	exit_handler handle; /* NULL: never intercepted, so a bug or a broken CPU */
+};
+
+static const struct exit_entry exits[SVM_EXIT_CODES] = {
+	[SVM_EXIT_CR8_READ] = {"cr8-read", on_cr8},
+	[SVM_EXIT_CR8_WRITE] = {"cr8-write", on_cr8},
+	[SVM_EXIT_EXCP_DB] = {"db", on_exception},
+	[SVM_EXIT_EXCP_AC] = {"ac", on_exception},
+	[SVM_EXIT_EXCP_MC] = {"mc", on_exception},
+	[SVM_EXIT_INTR] = {"intr", on_intr},
+	[SVM_EXIT_NMI] = {"nmi", on_intr},
+	[SVM_EXIT_INIT] = {"init", on_ignored},
+	[SVM_EXIT_VINTR] = {"vintr", on_vintr},
+	[SVM_EXIT_RDPMC] = {"rdpmc", on_rdpmc},
+	[SVM_EXIT_CPUID] = {"cpuid", NULL},
+	[SVM_EXIT_IRET] = {"iret", on_iret},
+	[SVM_EXIT_INVD] = {"invd", on_wbinvd},
+	[SVM_EXIT_HLT] = {"hlt", on_hlt},
+	[SVM_EXIT_INVLPGA] = {"invlpga", on_undefined},
+	[SVM_EXIT_IOIO] = {"ioio", NULL},
+	[SVM_EXIT_MSR] = {"msr", NULL},
+	[SVM_EXIT_SHUTDOWN] = {"shutdown", on_shutdown},
+	[SVM_EXIT_VMRUN] = {"vmrun", on_undefined},
+	[SVM_EXIT_VMMCALL] = {"vmmcall", NULL},
+	[SVM_EXIT_VMLOAD] = {"vmload", on_undefined},
+	[SVM_EXIT_VMSAVE] = {"vmsave", on_undefined},
+	[SVM_EXIT_STGI] = {"stgi", on_undefined},
+	[SVM_EXIT_CLGI] = {"clgi", on_undefined},
+	[SVM_EXIT_SKINIT] = {"skinit", on_undefined},
+	[SVM_EXIT_WBINVD] = {"wbinvd", on_wbinvd},
+	[SVM_EXIT_MONITOR] = {"monitor", on_undefined},
+	[SVM_EXIT_MWAIT] = {"mwait", on_undefined},
+	[SVM_EXIT_MWAIT_ARMED] = {"mwait", on_undefined},
+	[SVM_EXIT_XSETBV] = {"xsetbv", on_xsetbv},
+	[SVM_EXIT_RDPRU] = {"rdpru", on_undefined},
+};
+
+const char *svm_exit_name(uint64_t code)
+{
+	if (code >= SVM_EXIT_CODES || !exits[code].name)
+		return "";
+	return exits[code].name;
+}
+
+/* The first check of APM vol. 2, 15.5.1 that the state fails, for people. */
+static const char *why_invalid(const struct vmcb *c)
+{
+	bool long_mode = (c->efer & EFER_LME) && (c->cr0 & CR0_PG);
+
+	if ((c->cr0 & CR0_NW) && !(c->cr0 & CR0_CD))
+		return "CR0.NW is set and CR0.CD is not";
+	if (c->cr0 >> 32)
+		return "CR0 has bits set above 31";
+	if (c->dr6 >> 32 || c->dr7 >> 32)
+		return "DR6 or DR7 has bits set above 31";
+	if (long_mode && !(c->cr4 & CR4_PAE))
+		return "long mode without CR4.PAE";
+	if (long_mode && !(c->cr0 & CR0_PE))
+		return "long mode without CR0.PE";
+	if (long_mode && (c->cs.attr & SEG_ATTR_L) && (c->cs.attr & SEG_ATTR_DB))
+		return "code segment with both L and D";
+	if (c->asid == 0)
+		return "ASID 0";
+	if (!(c->efer & EFER_SVME))
+		return "EFER.SVME is not set";
+	if (!(c->intercept4 & INTERCEPT_VMRUN))
+		return "VMRUN is not intercepted";
+	return "reserved bits of EFER, CR3 or CR4, or the event to inject";
+}
+
+static int entry_failed(struct svm_vcpu *s)
+{
+	log_error("vm %s: vCPU %u: VMRUN refused the state:", s->x.base.vm->settings.name,
+		  s->x.base.id);
+	svm_dump(&s->x);
+	vm_kill(s->x.base.vm, "vCPU %u: VMRUN refused: %s", s->x.base.id, why_invalid(s->vmcb));
+	return svm_prepare(s);
+}
+
+/*
+ * A failed entry is -1 in all 64 bits; below another hypervisor, which may keep only 32, the lower
+ * half counts. The same goes for codes that are too large.
+ */
+static int rare(struct svm_vcpu *s, uint64_t code)
+{
+	bool nested = cpu_has(CPU_HYPERVISOR);
+
+	if (nested ? (uint32_t)code == (uint32_t)SVM_EXIT_INVALID : code == SVM_EXIT_INVALID)
+		return entry_failed(s);
+	if (nested)
+		code = (uint32_t)code;
+	if (code < SVM_EXIT_CODES) {
+		const struct exit_entry *e = &exits[array_index_nospec(code, SVM_EXIT_CODES)];
+
+		if (e->handle) {
+			s->count[array_index_nospec(code, SVM_EXIT_CODES)]++;
+			if (unlikely(s->vmcb->exit_int_info & SVM_EVENT_VALID))
+				svm_interrupted(s);
+			return e->handle(s);
+		}
+	}
+	s->count[COUNT_OTHER]++;
+	log_error("vm %s: vCPU %u: unexpected exit:", s->x.base.vm->settings.name, s->x.base.id);
+	svm_dump(&s->x);
+	vm_kill(s->x.base.vm, "vCPU %u: unexpected exit %#llx", s->x.base.id,
+		(unsigned long long)code);
+	return svm_prepare(s);
+}
+
+int svm_exit(struct svm_vcpu *s)
+{
+	struct vmcb *c = s->vmcb;
+	uint64_t code = c->exit_code;
+
+	s->x.avail = 0;
+	c->clean = svm_clean;
+	c->tlb_control = TLB_KEEP;
+	c->event_inj = 0;
+
+	/* The frequent ones by direct calls; exact compares, so no failure code can match. */
+	switch (code) {
+	case SVM_EXIT_MSR:
+		s->count[SVM_EXIT_MSR]++;
+		on_msr(s);
+		return tail(s);
+	case SVM_EXIT_IOIO:
+		s->count[SVM_EXIT_IOIO]++;
+		on_ioio(s);
+		return tail(s);
+	case SVM_EXIT_NPF:
+		s->count[COUNT_NPF]++;
+		on_npf(s);
+		return tail(s);
+	case SVM_EXIT_CPUID:
+		s->count[SVM_EXIT_CPUID]++;
+		exit_cpuid(&s->x);
+		advance(s, OPCODE_CPUID, 2);
+		return tail(s);
+	case SVM_EXIT_VMMCALL:
+		s->count[SVM_EXIT_VMMCALL]++;
+		exit_hypercall(&s->x);
+		advance(s, OPCODE_VMMCALL, 3);
+		return tail(s);
+	default:
+		return rare(s, code);
+	}
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The MSR and I/O permission maps (APM vol. 2, 15.10 and 15.11), made from the policy tables. */
+#include "socle/guest/msr.h"
+#include "socle/mm/frames.h"
+#include "socle/string.h"
+#include "svm.h"
+
+enum { IOPM_SIZE = 3 * 4096, MSRPM_SIZE = 2 * 4096, MSRS_PER_RANGE = 0x2000 };
+
+uint64_t svm_iopm_pa, svm_msrpm_pa;
+
+/* Two bits per register: read, then write; 1 intercepts. */
+static void allow(uint32_t index, bool read, bool write, void *map)
+{
+	static const struct {
+		uint32_t base;
+		unsigned offset;
+	} ranges[] = {{0, 0}, {0xc0000000, 0x800}, {0xc0010000, 0x1000}};
+	uint8_t *bytes = map;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(ranges); i++) {
+		uint32_t n = index - ranges[i].base;
+		uint8_t *b = &bytes[ranges[i].offset + n / 4];
+
+		if (n >= MSRS_PER_RANGE)
+			continue;
+		if (read)
+			*b &= ~(1u << n % 4 * 2);
+		if (write)
+			*b &= ~(2u << n % 4 * 2);
+	}
+}
+
+status_t svm_maps_init(void)
+{
+	uint8_t *iopm = pages_alloc(IOPM_SIZE, OWNER_CORE);
+	uint8_t *msrpm = pages_alloc(MSRPM_SIZE, OWNER_CORE);
+
+	if (!iopm || !msrpm)
+		return -S_NOMEM;
+	/* All ports belong to devices of ours, or to nobody. */
+	memset(iopm, 0xff, IOPM_SIZE);
+	memset(msrpm, 0xff, MSRPM_SIZE);
+	msr_visit_direct(allow, msrpm);
+	svm_iopm_pa = virt_to_phys(iopm);
+	svm_msrpm_pa = virt_to_phys(msrpm);
+	return 0;
+}

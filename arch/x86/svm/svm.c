@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* AMD SVM: is it there, turning it on, and the life of a virtual CPU. */
+#include "socle/cpu/cpu.h"
+#include "socle/cpu/features.h"
+#include "socle/cpu/regs.h"
+#include "socle/guest/context.h"
+#include "socle/guest/msr.h"
+#include "socle/report.h"
+#include "socle/string.h"
+#include "svm.h"
+#include "svm_insn.h"
+
+enum { VM_CR_SVMDIS = BIT(4), VM_CR_LOCK = BIT(3) };
+
+uint64_t svm_clean;
+
+/*
+ * Address-space identifiers are handed out in turn; when they are used up, a new generation starts
+ * with a flush of everything. ASID 0 is ours. Per CPU; until SMP there is one.
+ */
+static struct {
+	uint32_t next;
+	uint64_t generation;
+} asids = {.next = 1, .generation = 1};
+
+static bool svm_probe(char *why, size_t size)
+{
+	uint64_t vm_cr;
+
+	if (!cpu_has(CPU_SVM)) {
+		format(why, size, cpu_info.vendor == CPU_VENDOR_AMD
+					  ? "the CPU does not offer AMD SVM: turn on 'SVM Mode' in "
+					    "the firmware setup"
+					  : "the CPU has no AMD SVM");
+		return false;
+	}
+	if (msr_read_safe(MSR_VM_CR, &vm_cr) && (vm_cr & VM_CR_SVMDIS)) {
+		format(why, size, "AMD SVM is %s by the firmware: turn on 'SVM Mode' in its setup",
+		       vm_cr & VM_CR_LOCK ? "locked off" : "turned off");
+		return false;
+	}
+	if (!cpu_has(CPU_SVM_NPT)) {
+		format(why, size, "the CPU has AMD SVM without nested paging, which is needed");
+		return false;
+	}
+	return true;
+}
+
+static status_t svm_cpu_on(void)
+{
+	struct cpu *cpu = this_cpu();
+	/* The page for VMRUN's own state, and one for our VMSAVE of what it leaves alone. */
+	uint8_t *pages = pages_alloc(2 * PAGE_SIZE, OWNER_CORE);
+	status_t status;
+
+	if (!pages)
+		return -S_NOMEM;
+	cpu->host_area = pages;
+	cpu->host_area_pa = virt_to_phys(pages);
+	msr_write(MSR_EFER, msr_read(MSR_EFER) | EFER_SVME);
+	msr_write(MSR_VM_HSAVE_PA, cpu->host_area_pa);
+	vmsave(cpu->host_area_pa + PAGE_SIZE);
+	svm_clean = cpu_has(CPU_SVM_CLEAN) ? CLEAN_ALL & ~(uint64_t)(CLEAN_INT | CLEAN_CR2) : 0;
+	status = svm_maps_init();
+	return status;
+}
+
+static struct x86_vcpu *svm_vcpu_create(struct vm *vm, unsigned id)
+{
+	struct svm_vcpu *s = pages_alloc(sizeof(*s), OWNER_VM_CORE);
+	struct vmcb *vmcb = pages_alloc(sizeof(*vmcb), OWNER_VM_CORE);
+
+	if (!s || !vmcb) {
+		pages_free(s, sizeof(*s), OWNER_VM_CORE);
+		pages_free(vmcb, sizeof(*vmcb), OWNER_VM_CORE);
+		return NULL;
+	}
+	s->vmcb = vmcb;
+	s->vmcb_pa = virt_to_phys(vmcb);
+	s->x.base.vm = vm;
+	s->x.base.id = id;
+	return &s->x;
+}
+
+/* What makes an exit. CR0, CR3, CR4, DR0-7, FS, GS, SYSCALL registers and RDTSC do not. */
+static void set_intercepts(struct vmcb *c)
+{
+	enum { CR8_READ = BIT(8), CR8_WRITE = BIT(24) };
+
+	c->intercept_cr = CR8_READ | CR8_WRITE;
+	/* #DB and #AC: a guest can make their delivery recur for ever inside the CPU. */
+	c->intercept_exc = BIT(VEC_DB) | BIT(VEC_AC) | BIT(VEC_MC);
+	c->intercept3 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_INIT | INTERCEPT_RDPMC |
+			INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT | INTERCEPT_INVLPGA |
+			INTERCEPT_IOIO | INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
+	c->intercept4 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE |
+			INTERCEPT_STGI | INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_WBINVD |
+			INTERCEPT_MONITOR | INTERCEPT_MWAIT | INTERCEPT_MWAIT_ARMED |
+			INTERCEPT_XSETBV | INTERCEPT_RDPRU;
+}
+
+static struct x86_segment segment(uint16_t selector, uint16_t attr, uint32_t limit, uint64_t base)
+{
+	return (struct x86_segment){selector, attr, limit, base};
+}
+
+/* Power-on state: SDM vol. 3, table 9-1; APM vol. 2, 14.1.3. */
+static void svm_vcpu_reset(struct x86_vcpu *v)
+{
+	enum { DATA = 0x93, CODE = 0x9b, LDT = 0x82, TSS_BUSY = 0x8b };
+	struct svm_vcpu *s = svm_vcpu(v);
+	struct vmcb *c = s->vmcb;
+
+	memset(c, 0, sizeof(*c));
+	set_intercepts(c);
+	c->iopm_pa = svm_iopm_pa;
+	c->msrpm_pa = svm_msrpm_pa;
+	c->tsc_offset = v->tsc_offset;
+	c->int_ctl = V_INTR_MASKING;
+	c->np_control = NP_ENABLE;
+	c->ncr3 = v->base.vm->mem.pt.root;
+	c->cs = segment(0xf000, CODE, 0xffff, 0xffff0000);
+	c->ds = c->es = c->fs = c->gs = c->ss = segment(0, DATA, 0xffff, 0);
+	c->ldtr = segment(0, LDT, 0xffff, 0);
+	c->tr = segment(0, TSS_BUSY, 0xffff, 0);
+	c->gdtr.limit = c->idtr.limit = 0xffff;
+	c->efer = EFER_SVME;
+	c->cr0 = CR0_ET | CR0_NW | CR0_CD;
+	c->dr6 = 0xffff0ff0;
+	c->dr7 = 0x400;
+	c->rflags = RFLAGS_FIXED;
+	c->rip = 0xfff0;
+	c->g_pat = *msr_stored(v, MSR_PAT);
+	v->state.gpr[GPR_RDX] = cpuid(1, 0).eax;
+	s->asid_generation = 0;
+	s->nmi_window = false;
+}
+
+static void take_asid(struct svm_vcpu *s)
+{
+	struct vmcb *c = s->vmcb;
+
+	if (s->asid_generation == asids.generation)
+		return;
+	if (asids.next >= cpu_info.asids) {
+		asids.next = 1;
+		asids.generation++;
+		c->tlb_control = TLB_FLUSH_ALL;
+	}
+	s->asid_generation = asids.generation;
+	c->asid = asids.next++;
+	/* An emulated CPU may have fewer than two: then nothing may survive a switch. */
+	if (cpu_info.asids < 3)
+		c->tlb_control = TLB_FLUSH_ALL;
+	svm_touch(c, CLEAN_ASID);
+}
+
+static enum vcpu_leave svm_run(struct vcpu *b)
+{
+	struct svm_vcpu *s = svm_vcpu(x86_vcpu(b));
+	uint64_t host_pa = this_cpu()->host_area_pa + PAGE_SIZE;
+	int leave;
+
+	context_load(&s->x);
+	take_asid(s);
+	s->vmcb->clean = 0;
+	clgi();
+	interrupts_enable();
+	cpu_double_fault_stack(false);
+	vmload(s->vmcb_pa);
+	s->loaded = true;
+	leave = svm_prepare(s);
+	if (!leave)
+		leave = svm_run_loop(s);
+	vmsave(s->vmcb_pa);
+	vmload(host_pa);
+	s->loaded = false;
+	cpu_double_fault_stack(true);
+	interrupts_disable();
+	stgi();
+	return leave - 1;
+}
+
+static void svm_set_pat(struct x86_vcpu *v, uint64_t pat)
+{
+	struct vmcb *c = svm_vcpu(v)->vmcb;
+
+	c->g_pat = pat;
+	svm_touch(c, CLEAN_NP);
+}
+
+static void svm_set_tsc_offset(struct x86_vcpu *v)
+{
+	struct vmcb *c = svm_vcpu(v)->vmcb;
+
+	c->tsc_offset = v->tsc_offset;
+	svm_touch(c, CLEAN_INTERCEPTS);
+}
+
+static const char *svm_exit_count(struct x86_vcpu *v, unsigned index, uint64_t *n)
+{
+	if (index >= EXIT_COUNTS)
+		return NULL;
+	*n = svm_vcpu(v)->count[index];
+	if (index == COUNT_NPF)
+		return "npf";
+	return index == COUNT_OTHER ? "unknown" : svm_exit_name(index);
+}
+
+static const struct vendor svm = {
+	.name = "svm",
+	.format = &pt_format_npt,
+	.probe = svm_probe,
+	.cpu_on = svm_cpu_on,
+	.vcpu_create = svm_vcpu_create,
+	.vcpu_reset = svm_vcpu_reset,
+	.load = svm_load,
+	.run = svm_run,
+	.dump = svm_dump,
+	.set_pat = svm_set_pat,
+	.set_tsc_offset = svm_set_tsc_offset,
+	.exit_count = svm_exit_count,
+	.floor = svm_floor,
+};
+VENDOR_REGISTER(svm);

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of the SVM room share. */
+#ifndef SOCLE_SVM_SVM_H
+#define SOCLE_SVM_SVM_H
+
+#include "socle/guest/vcpu.h"
+#include "vmcb.h"
+
+/* Exits are counted by code; codes from 0x400 on and unknown ones have places of their own. */
+enum { COUNT_NPF = SVM_EXIT_CODES, COUNT_OTHER, EXIT_COUNTS };
+
+struct svm_vcpu {
+	struct vmcb *vmcb;     /* at 0: for the entry code */
+	uint64_t vmcb_pa;      /* at 8: likewise */
+	uint64_t asid_generation; /* in which vmcb->asid was handed out; 0: never */
+	bool loaded;	       /* VMLOAD state is in the CPU, not in the VMCB */
+	bool nmi_window;       /* IRET is intercepted, to see the end of an NMI's handler */
+	struct x86_vcpu x;     /* at 32: general registers for the entry code */
+	uint64_t count[EXIT_COUNTS];
+};
+_Static_assert(offsetof(struct svm_vcpu, vmcb) == 0, "entry.asm");
+_Static_assert(offsetof(struct svm_vcpu, vmcb_pa) == 8, "entry.asm");
+_Static_assert(offsetof(struct svm_vcpu, x) == 32, "entry.asm");
+
+static inline struct svm_vcpu *svm_vcpu(struct x86_vcpu *v)
+{
+	return container_of(v, struct svm_vcpu, x);
+}
+
+/* Clean mask to set after an exit: nothing where the CPU has no clean bits. */
+extern uint64_t svm_clean;
+
+/* Marks parts of the VMCB (enum svm_clean) as changed by us. */
+static __always_inline void svm_touch(struct vmcb *c, uint32_t parts)
+{
+	c->clean &= ~(uint64_t)parts;
+}
+
+/* entry.asm: runs the guest and svm_exit() in turns until svm_exit() returns nonzero; that value. */
+int svm_run_loop(struct svm_vcpu *s);
+
+/* Handles one exit. 0: enter again; else 1 + enum vcpu_leave. Called from entry.asm. */
+int svm_exit(struct svm_vcpu *s);
+
+/* Between any work and an entry: events, write-back, flushes. Returns as svm_exit(). */
+int svm_prepare(struct svm_vcpu *s);
+
+/* Takes over an event whose delivery the last exit interrupted. */
+void svm_interrupted(struct svm_vcpu *s);
+
+/* entry.asm: @rounds entries and exits of the guest in @vmcb_pa, all registers saved. */
+void svm_floor_loop(uint64_t vmcb_pa, uint64_t rounds, struct vmcb *vmcb);
+extern const char svm_floor_guest[];
+
+/* Copies from the VMCB into the register cache, and back. */
+void svm_load(struct x86_vcpu *v, uint32_t groups);
+void svm_write_back(struct svm_vcpu *s);
+
+/* Prints the VMCB. */
+void svm_dump(struct x86_vcpu *v);
+
+/* Permission maps, made from the tables at boot. */
+extern uint64_t svm_iopm_pa, svm_msrpm_pa;
+status_t svm_maps_init(void);
+
+/* "cpuid" for exit code 0x72; "" where there is none. */
+const char *svm_exit_name(uint64_t code);
+
+/* Measures the floor; 0 without memory. */
+uint64_t svm_floor(void);
+
+#endif

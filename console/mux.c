@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The multiplexer: which guest's serial port has the line, and what the others wrote meanwhile. */
+#include "mux.h"
+#include "socle/string.h"
+#include "tty.h"
+
+static struct guest_console *guests; /* in order of mux_add() */
+static struct guest_console *front;  /* NULL: the prompt */
+static struct guest_console *last;   /* in front before; NULL: none yet */
+
+_Static_assert((CONSOLE_OUTPUT & (CONSOLE_OUTPUT - 1)) == 0, "rings are indexed by remainder");
+_Static_assert((CONSOLE_INPUT & (CONSOLE_INPUT - 1)) == 0, "rings are indexed by remainder");
+
+/* Sends what the guest in front wrote, as far as the line has room. */
+static void drain(struct guest_console *guest)
+{
+	while (guest->shown < guest->written) {
+		size_t at = guest->shown % CONSOLE_OUTPUT;
+		size_t len = MIN(guest->written - guest->shown, CONSOLE_OUTPUT - at);
+
+		len = MIN(len, tty_room());
+		if (!len)
+			return;
+		guest->shown += len;
+		tty_write(guest->output + at, len);
+	}
+}
+
+/* Of the UART: takes a byte that the guest wrote. */
+static bool guest_put(struct uart_sink *sink, uint8_t byte)
+{
+	struct guest_console *guest = container_of(sink, struct guest_console, sink);
+	bool shown = guest == front;
+
+	if (shown)
+		drain(guest);
+	if (guest->written - guest->shown == CONSOLE_OUTPUT) {
+		if (shown) {
+			guest->stalled = true;
+			return false;
+		}
+		/* Nobody looks: a guest must not wait for that. The oldest byte goes. */
+		guest->shown++;
+		guest->lost++;
+	}
+	guest->output[guest->written++ % CONSOLE_OUTPUT] = (char)byte;
+	if (shown)
+		drain(guest);
+	return true;
+}
+
+/* Lets the UART go on if it had to wait. Not from guest_put(), which it calls. */
+static void resume(struct guest_console *guest)
+{
+	if (!guest->stalled)
+		return;
+	guest->stalled = false;
+	uart_tx_ready(guest->uart);
+}
+
+/* Hands typed bytes to the UART until it takes no more. */
+static void deliver(struct guest_console *guest)
+{
+	if (guest->delivering)
+		return;
+	guest->delivering = true;
+	while (guest->delivered < guest->received) {
+		size_t at = guest->delivered % CONSOLE_INPUT;
+		size_t len = MIN(guest->received - guest->delivered, CONSOLE_INPUT - at);
+		size_t taken = uart_receive(guest->uart, guest->input + at, len);
+
+		guest->delivered += taken;
+		if (!taken)
+			break;
+	}
+	guest->delivering = false;
+}
+
+/* Of the UART: the guest can take bytes again. */
+static void rx_room(struct uart_sink *sink)
+{
+	deliver(container_of(sink, struct guest_console, sink));
+}
+
+struct guest_console *mux_front(void)
+{
+	return front;
+}
+
+struct guest_console *mux_last(void)
+{
+	return last ? last : guests;
+}
+
+struct guest_console *mux_find(const struct vm *vm)
+{
+	struct guest_console *guest = guests;
+
+	while (guest && guest->vm != vm)
+		guest = guest->next;
+	return guest;
+}
+
+void mux_add(struct guest_console *guest)
+{
+	struct guest_console **end = &guests;
+
+	while (*end)
+		end = &(*end)->next;
+	*end = guest;
+	guest->sink.put = guest_put;
+	guest->sink.rx_room = rx_room;
+	uart_connect(guest->uart, &guest->sink);
+}
+
+void mux_switch(struct guest_console *guest)
+{
+	struct guest_console *before = front;
+
+	front = guest;
+	if (before)
+		resume(before);
+	if (!guest)
+		return;
+	last = guest;
+	tty_fresh_line();
+	format_sink(&tty, "[socle] console of %s, Ctrl-] for the prompt\n",
+		    guest->vm->settings.name);
+	if (guest->lost)
+		format_sink(&tty, "[socle] %lu bytes of its output were lost\n", guest->lost);
+	guest->lost = 0;
+	drain(guest);
+}
+
+void mux_input(uint8_t byte)
+{
+	if (!front)
+		return;
+	if (front->received - front->delivered == CONSOLE_INPUT) {
+		/* Cannot wait: the next byte may be the one that leaves this guest. */
+		tty_write("\a", 1);
+		return;
+	}
+	front->input[front->received++ % CONSOLE_INPUT] = byte;
+	deliver(front);
+}
+
+void mux_drop_input(struct guest_console *guest)
+{
+	guest->delivered = guest->received;
+}
+
+void mux_poll(void)
+{
+	if (!front)
+		return;
+	drain(front);
+	if (front->written - front->shown < CONSOLE_OUTPUT)
+		resume(front);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The multiplexer: which guest's serial port has the line, and what the others wrote meanwhile. */
+#ifndef SOCLE_CONSOLE_MUX_H
+#define SOCLE_CONSOLE_MUX_H
+
+#include "socle/console/console.h"
+
+/* The guest in front; NULL: the prompt. */
+struct guest_console *mux_front(void);
+
+/* The guest that was in front last, or else the first one; NULL if there is none. */
+struct guest_console *mux_last(void);
+
+/* @vm's end of the console; NULL if it has none. */
+struct guest_console *mux_find(const struct vm *vm);
+
+/* Adds a guest and connects its UART. */
+void mux_add(struct guest_console *guest);
+
+/* Puts @guest, or with NULL the prompt, in front; shows what a guest wrote meanwhile. */
+void mux_switch(struct guest_console *guest);
+
+/* Gives the guest in front a byte. */
+void mux_input(uint8_t byte);
+
+/* Throws away what was typed for @guest and did not reach it. */
+void mux_drop_input(struct guest_console *guest);
+
+/* The line has room: sends what waits. */
+void mux_poll(void);
+
+#endif

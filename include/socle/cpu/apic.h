@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The physical local APIC (SDM vol. 3, chapter 11) and, for the console's line, the I/O APIC. */
+#ifndef SOCLE_CPU_APIC_H
+#define SOCLE_CPU_APIC_H
+
+#include "socle/base.h"
+
+/* Turns on this CPU's local APIC and masks what we do not use. @mmio: its registers, mapped. */
+void apic_init(volatile uint32_t *mmio);
+
+/* Masks the 8259 pair, so that only the I/O APIC delivers. */
+void pic_disable(void);
+
+uint32_t apic_id(void);
+void apic_eoi(void);
+
+/* Starts the timer counting down from 2^32-1, masked; apic_timer_elapsed() tells how far it came. */
+void apic_timer_measure(void);
+uint32_t apic_timer_elapsed(void);
+
+/* Tells the measured rate, in timer ticks per second. Must precede apic_timer_arm(). */
+void apic_timer_rate(uint64_t hz);
+
+/* One interrupt of HOST_VEC_TIMER in @ns nanoseconds (at least one tick); 0 disarms. */
+void apic_timer_arm(uint64_t ns);
+
+/* Routes pin @pin of the I/O APIC at @mmio to @vector on the CPU with @apic_id. */
+void ioapic_route(volatile uint32_t *mmio, unsigned pin, uint8_t vector, uint32_t apic_id,
+		  bool level, bool active_low);
+
+#endif

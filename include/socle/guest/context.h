@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Registers that stay in the CPU until another vCPU takes it: FPU and vector state, XCR0, DR0-3. */
+#ifndef SOCLE_GUEST_CONTEXT_H
+#define SOCLE_GUEST_CONTEXT_H
+
+#include "socle/guest/vcpu.h"
+#include "socle/status.h"
+
+/* Finds out how much there is to save, and turns XSAVE on for us. Once per CPU. */
+void context_init(void);
+
+/* Gives @v its save area. Returns -S_NOMEM. */
+status_t __must_check context_create(struct x86_vcpu *v);
+
+/* Makes @v's registers those in the CPU, saving the former owner's. */
+void context_load(struct x86_vcpu *v);
+
+/* Sets the power-on values and drops what the CPU may hold of @v. */
+void context_reset(struct x86_vcpu *v);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The CPU model that a guest sees: CPUID from a policy table. */
+#ifndef SOCLE_GUEST_CPUID_H
+#define SOCLE_GUEST_CPUID_H
+
+#include "socle/base.h"
+#include "socle/cpu/regs.h"
+#include "socle/status.h"
+
+struct x86_vcpu;
+
+/* The rate of a guest's local APIC timer before its divider, published in CPUID 0x40000010. */
+#define LAPIC_TIMER_HZ 1000000000ull
+
+enum { CPUID_LEAVES = 32, CPUID_ENTRIES = 64 };
+
+/* Parts of a leaf that depend on the vCPU's state at the time it is read. */
+enum cpuid_dynamic {
+	CPUID_STATIC,
+	CPUID_DYN_1,  /* EBX[31:24] APIC ID, ECX[27] OSXSAVE */
+	CPUID_DYN_7,  /* ECX[4] OSPKE */
+	CPUID_DYN_B,  /* ECX[7:0] subleaf, EDX x2APIC ID */
+	CPUID_DYN_D0, /* EBX size of the enabled state */
+	CPUID_DYN_D1, /* EBX size of the enabled state, compacted */
+};
+
+struct cpuid_entry {
+	struct cpuid value;
+	uint8_t dynamic;   /* enum cpuid_dynamic */
+	uint8_t subleaves; /* entries that follow for subleaves 1 and up; beyond: zeroes */
+	bool repeats;	   /* without meaning in ECX: the same for all subleaves */
+};
+
+/* One per VM, built at creation, then read-only. Index 0 of @entry is all zeroes. */
+struct guest_cpuid {
+	uint8_t basic[CPUID_LEAVES];	  /* leaf n: index in entry[] */
+	uint8_t hypervisor[CPUID_LEAVES]; /* 0x40000000 + n */
+	uint8_t extended[CPUID_LEAVES];	  /* 0x80000000 + n */
+	unsigned entries;		  /* used */
+	struct cpuid_entry entry[CPUID_ENTRIES];
+};
+
+/* Builds the table for a VM with @cpus vCPUs, from the host's CPUID and the policy. */
+void cpuid_build(struct guest_cpuid *table, unsigned cpus);
+
+/* What the guest's CPUID returns now. */
+struct cpuid cpuid_guest(struct x86_vcpu *v, uint32_t leaf, uint32_t subleaf);
+
+/* A feature bit of the guest's model; @reg 0 to 3: EAX to EDX. Subleaf 0. */
+bool cpuid_guest_bit(const struct guest_cpuid *table, uint32_t leaf, unsigned reg, unsigned bit);
+
+/* Bits of XCR0 that the guest may set. */
+uint64_t cpuid_guest_xcr0(const struct guest_cpuid *table);
+
+#endif

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The virtual CPU without a vendor: registers, events, caches, counters; and the vendor's table. */
+#ifndef SOCLE_GUEST_VCPU_H
+#define SOCLE_GUEST_VCPU_H
+
+#include "socle/base.h"
+#include "socle/guest/events.h"
+#include "socle/guest/insn.h"
+#include "socle/guest/state.h"
+#include "socle/kernel/sched.h"
+#include "socle/kernel/vm.h"
+
+struct lapic;
+struct msr_policy;
+
+/*
+ * Registers in x86_vcpu.state are a cache: a group is valid while its bit is in @avail, and is
+ * written back before the next entry if its bit is in @dirty. General registers but RSP are always
+ * valid.
+ */
+enum x86_group {
+	X86_RIP = BIT(0),    /* rip */
+	X86_RSP = BIT(1),    /* gpr[GPR_RSP] */
+	X86_RFLAGS = BIT(2), /* rflags */
+	X86_CR = BIT(3),     /* cr0, cr2, cr3, cr4, efer */
+	X86_SEG = BIT(4),    /* seg[], gdtr, idtr, cpl */
+	X86_DR = BIT(5),     /* dr6, dr7 */
+	X86_ALL = MASK(5, 0),
+};
+
+enum { DECODE_CACHE_SIZE = 64, MSR_SLOTS = 128 };
+
+/* The page that instructions were last fetched from, to look at their bytes without a walk. */
+struct fetch_window {
+	uint64_t page;	     /* linear address of the page, or all ones */
+	uint64_t cr3;	     /* guest CR3 that it was found with */
+	uint64_t generation; /* guest_mem.generation at that time */
+	const uint8_t *host; /* where the page is mapped for us */
+};
+
+/* Decoded instructions by linear address; an entry counts only if the bytes are the same. */
+struct decode_entry {
+	uint64_t la;	  /* linear address of the instruction */
+	uint64_t bytes[2];/* its bytes, zero-padded */
+	uint64_t mask[2]; /* which bits of them count */
+	uint32_t mode;	  /* enum insn_mode */
+	struct insn insn;
+};
+
+/* What the console shows per vCPU; each counted where it happens. */
+struct x86_stats {
+	uint64_t exits;		    /* all exits */
+	uint64_t injected;	    /* interrupts injected */
+	uint64_t exceptions;	    /* exceptions injected */
+	uint64_t nmis;		    /* NMIs injected */
+	uint64_t reinjected;	    /* deliveries that had to be repeated */
+	uint64_t decoded;	    /* instructions decoded in full */
+	uint64_t decode_hits;	    /* found in the decode cache */
+	uint64_t msr_reads, msr_writes, msr_faults;
+	uint64_t ports, mmio, populated;
+};
+
+/* Owned by the CPU that runs it; others only set request bits in @base. */
+struct x86_vcpu {
+	struct x86_state state;	 /* first: the entry code addresses gpr[] by offset */
+	struct vcpu base;
+	uint32_t avail;		 /* enum x86_group: valid in @state */
+	uint32_t dirty;		 /* enum x86_group: to be written back */
+	struct x86_events events;
+	struct lapic *lapic;	 /* its local APIC (platform/) */
+	const struct guest_cpuid *cpuid; /* its VM's CPUID table */
+	struct fetch_window fetch;
+	struct decode_entry decode[DECODE_CACHE_SIZE];
+	uint64_t msr[MSR_SLOTS]; /* values of stored MSRs, by slot of the policy */
+	uint64_t tsc_offset;	 /* guest TSC = host TSC + this */
+	uint64_t xcr0, tsc_aux, dr[4]; /* while not loaded in the CPU: see context.h */
+	void *fpu;		 /* XSAVE or FXSAVE area, used while not loaded */
+	bool waits_for_sipi;	 /* after INIT */
+	struct x86_stats stats;
+};
+_Static_assert(offsetof(struct x86_vcpu, state.gpr) == 0, "the entry code relies on it");
+
+static inline struct x86_vcpu *x86_vcpu(struct vcpu *v)
+{
+	return container_of(v, struct x86_vcpu, base);
+}
+
+/* What to do after an exit was handled. */
+enum exit_action {
+	EXIT_RESUME, /* enter the guest again */
+	EXIT_LEAVE,  /* back to the scheduler: vcpu.state says why */
+	EXIT_HALT,   /* the guest waits for an event */
+};
+
+/*
+ * The operations of a vendor room, declared, bound and checked once: X(return, name, arguments).
+ * All but probe, cpu_on and vcpu_create act on a vCPU that this CPU owns.
+ */
+#define VENDOR_OPS(X)                                                                              \
+	/* Does the CPU have what we need? If not, @why says what and what to turn on. */          \
+	X(bool, probe, (char *why, size_t size))                                                   \
+	/* Turns virtualization on, on this CPU. */                                                \
+	X(status_t, cpu_on, (void))                                                                \
+	/* Allocates a vCPU of @vm. NULL: out of memory. */                                        \
+	X(struct x86_vcpu *, vcpu_create, (struct vm *vm, unsigned id))                            \
+	/* Sets power-on state (SDM vol. 3, 9.1), all but what the rooms above hold. */            \
+	X(void, vcpu_reset, (struct x86_vcpu *v))                                                  \
+	/* Fills @groups of the register cache. */                                                 \
+	X(void, load, (struct x86_vcpu *v, uint32_t groups))                                       \
+	/* Runs the vCPU until it leaves. */                                                       \
+	X(enum vcpu_leave, run, (struct vcpu *v))                                                  \
+	/* Prints the control structure through log_line(), after a failed entry or on request. */ \
+	X(void, dump, (struct x86_vcpu *v))                                                        \
+	/* The guest's PAT changed to @pat. */                                                     \
+	X(void, set_pat, (struct x86_vcpu *v, uint64_t pat))                                       \
+	/* v->tsc_offset changed. */                                                               \
+	X(void, set_tsc_offset, (struct x86_vcpu *v))                                              \
+	/* Name of an exit counter, its count in @n; NULL at the end. Some names may be "". */     \
+	X(const char *, exit_count, (struct x86_vcpu *v, unsigned index, uint64_t *n))             \
+	/* Measures the bare entry-and-exit loop, in TSC ticks per round trip. */                  \
+	X(uint64_t, floor, (void))
+
+struct vendor {
+	const char *name;		/* "svm" */
+	const struct pt_format *format; /* of second-level tables */
+#define X(ret, op, args) ret(*op) args;
+	VENDOR_OPS(X)
+#undef X
+};
+
+/* Registers a vendor room; the first whose probe succeeds is bound at boot. */
+#define VENDOR_REGISTER(v) static const struct vendor *const v##_ref __section(".vendors") = &(v)
+
+/* The one in use. Set once, at boot. */
+extern const struct vendor *vendor;
+
+/* Finds the vendor whose probe succeeds; NULL if none, @why then tells all reasons. */
+const struct vendor *vendor_probe(char *why, size_t size);
+
+/* Makes @groups of v->state valid. */
+static inline void x86_load(struct x86_vcpu *v, uint32_t groups)
+{
+	groups &= ~v->avail;
+	if (groups) {
+		vendor->load(v, groups);
+		v->avail |= groups;
+	}
+}
+
+/* Marks @groups, which must be valid, to be written back. */
+static inline void x86_dirty(struct x86_vcpu *v, uint32_t groups)
+{
+	v->dirty |= groups;
+}
+
+/* Puts the vendor-neutral part of @v into its power-on state. */
+void x86_vcpu_reset(struct x86_vcpu *v);
+
+/* Raises an exception in the guest before its next instruction. */
+void x86_raise(struct x86_vcpu *v, uint8_t vector);
+void x86_raise_error(struct x86_vcpu *v, uint8_t vector, uint32_t error);
+
+void x86_raise_exception(struct x86_vcpu *v, const struct x86_exception *x);
+
+/* The guest's TSC now. */
+uint64_t x86_guest_tsc(const struct x86_vcpu *v);
+
+#endif

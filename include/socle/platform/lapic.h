@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A guest's local APICs, one per vCPU, in xAPIC and x2APIC mode (SDM vol. 3, chapter 11). */
+#ifndef SOCLE_PLATFORM_LAPIC_H
+#define SOCLE_PLATFORM_LAPIC_H
+
+#include "socle/base.h"
+#include "socle/guest/vcpu.h"
+#include "socle/kernel/time.h"
+#include "socle/status.h"
+
+#define LAPIC_GPA 0xfee00000ull
+
+enum lapic_lvt {
+	LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT,
+};
+
+/* One bit per vector. */
+struct lapic_vectors {
+	uint64_t bits[4];
+};
+
+/* Owned by its vCPU's CPU. */
+struct lapic {
+	struct x86_vcpu *vcpu;	   /* whose it is */
+	struct lapic_vectors irr;  /* requested */
+	struct lapic_vectors isr;  /* in service */
+	struct lapic_vectors tmr;  /* level-triggered */
+	int in_service;		   /* highest in isr, or -1 */
+	uint64_t base;		   /* IA32_APIC_BASE */
+	uint32_t tpr;		   /* task priority */
+	uint32_t ldr, dfr;	   /* logical destination, its format (xAPIC) */
+	uint32_t svr;		   /* spurious-interrupt vector, software enable */
+	uint32_t esr, esr_pending; /* errors as read, and since the last write of ESR */
+	uint64_t icr;		   /* last interrupt command */
+	uint32_t lvt[LVT_COUNT];   /* local vector table */
+	uint32_t timer_initial;	   /* initial count */
+	uint32_t timer_divide;	   /* divide configuration as written */
+	uint64_t timer_start;	   /* ns since boot when the count started */
+	uint64_t deadline;	   /* IA32_TSC_DEADLINE; 0: not armed */
+	struct timer timer;	   /* while something is to come */
+};
+
+/* Binds interrupts, CR8 and so on of all vCPUs to their local APICs. Once, at boot. */
+void lapic_bind(void);
+
+/* Gives @vcpu a local APIC. Returns -S_NOMEM. */
+status_t __must_check lapic_create(struct x86_vcpu *vcpu);
+
+/* Puts the registers of all vCPUs of @vm on its bus. Once per VM. */
+status_t __must_check lapic_add_region(struct vm *vm);
+
+/*
+ * Power-on state, but for the boot processor's LINT0, which passes the PIC's interrupts on, as
+ * firmware leaves it.
+ */
+void lapic_reset(struct lapic *l);
+
+#endif

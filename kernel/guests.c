@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Makes virtual machines out of socle.conf: memory, chips, vCPUs, console and guest image. */
+#include "guests.h"
+#include "socle/console/console.h"
+#include "socle/cpu/regs.h"
+#include "socle/guest/context.h"
+#include "socle/guest/cpuid.h"
+#include "socle/guest/vcpu.h"
+#include "socle/kernel/log.h"
+#include "socle/kernel/machine.h"
+#include "socle/loader/conf.h"
+#include "socle/loader/load.h"
+#include "socle/mm/frames.h"
+#include "socle/platform/acpi_tables.h"
+#include "socle/platform/board.h"
+#include "socle/platform/lapic.h"
+#include "socle/stats.h"
+
+/* vCPUs beyond this CPU's own come with the other processors. */
+enum { CPUS_IN_USE = 1, POOL_SIZE = 16384 };
+
+static status_t create_vcpu(struct vm *vm, unsigned id, const struct guest_cpuid *cpuid)
+{
+	struct x86_vcpu *v = vendor->vcpu_create(vm, id);
+	status_t status;
+
+	if (!v)
+		return -S_NOMEM;
+	v->cpuid = cpuid;
+	list_init(&v->base.run_link);
+	status = context_create(v);
+	if (!status)
+		status = lapic_create(v);
+	if (!status)
+		vm->vcpu[id] = &v->base;
+	return status;
+}
+
+static bool fits_machine(struct vm *vm)
+{
+	const struct vm_settings *s = &vm->settings;
+	uint64_t total = frames_account()->total;
+
+	if (s->cpus > CPUS_IN_USE) {
+		vm_log(vm, LOG_ERROR, "cpus = %u: %u CPU is in use on this machine, so 1 is the most",
+		       s->cpus, CPUS_IN_USE);
+		return false;
+	}
+	if (s->memory > total) {
+		vm_log(vm, LOG_ERROR, "memory = %u MiB: the machine has %u MiB",
+		       (unsigned)(s->memory / MiB), (unsigned)(total / MiB));
+		return false;
+	}
+	return true;
+}
+
+static status_t create(struct vm *vm)
+{
+	struct guest_cpuid *cpuid;
+	status_t status;
+
+	if (!fits_machine(vm))
+		return -S_RANGE;
+	cpuid = pages_alloc(sizeof(*cpuid), OWNER_VM_CORE);
+	if (!cpuid)
+		return -S_NOMEM;
+	cpuid_build(cpuid, vm->settings.cpus);
+	guest_mem_layout(&vm->mem, vm->settings.memory);
+	status = board_create(vm);
+	if (!status)
+		status = lapic_add_region(vm);
+	for (unsigned i = 0; !status && i < vm->settings.cpus; i++)
+		status = create_vcpu(vm, i, cpuid);
+	if (!status && vm->settings.console) {
+		struct guest_console *console = pages_alloc(sizeof(*console), OWNER_VM_CORE);
+
+		if (console)
+			console_add_guest(console, vm, &vm->board->uart);
+		else
+			status = -S_NOMEM;
+	}
+	return status;
+}
+
+static status_t load_tables(struct vm *vm)
+{
+	uint8_t *buf = pages_alloc(ACPI_TABLES_SIZE, OWNER_VM_CORE);
+	status_t status;
+
+	if (!buf)
+		return -S_NOMEM;
+	status = acpi_tables_build(&vm->settings, buf, ACPI_TABLES_SIZE, ACPI_TABLES_GPA);
+	if (!status && guest_is_ram(&vm->mem, ACPI_TABLES_GPA, ACPI_TABLES_SIZE))
+		status = guest_write(&vm->mem, ACPI_TABLES_GPA, buf, ACPI_TABLES_SIZE);
+	pages_free(buf, ACPI_TABLES_SIZE, OWNER_VM_CORE);
+	return status;
+}
+
+static void reset_vcpu(struct x86_vcpu *v, uint64_t tsc_offset)
+{
+	x86_vcpu_reset(v);
+	v->tsc_offset = tsc_offset;
+	context_reset(v);
+	lapic_reset(v->lapic);
+	vendor->vcpu_reset(v);
+}
+
+/* Memory that is promised to running guests and not populated yet. */
+static uint64_t promised(void)
+{
+	uint64_t bytes = 0;
+
+	for (struct vm *vm = vm_next(NULL); vm; vm = vm_next(vm))
+		if (vm->state == VM_RUNNING)
+			bytes += vm->settings.memory - MIN(vm->mem.populated, vm->settings.memory);
+	return bytes;
+}
+
+static status_t start(struct vm *vm)
+{
+	uint64_t free = frames_account()->held[OWNER_FREE], spoken_for = promised();
+	uint64_t left = free > spoken_for ? free - spoken_for : 0;
+	char err[LOADER_ERROR_MAX];
+	struct x86_vcpu *boot = x86_vcpu(vm->vcpu[0]);
+	status_t status;
+
+	if (vm->settings.memory > left) {
+		vm_log(vm, LOG_ERROR, "cannot start: needs %u MiB, %u MiB are left",
+		       (unsigned)(vm->settings.memory / MiB), (unsigned)(left / MiB));
+		return -S_NOMEM;
+	}
+	status = guest_mem_open(&vm->mem, vendor->format);
+	if (!status)
+		status = load_tables(vm);
+	if (status) {
+		vm_log(vm, LOG_ERROR, "cannot start: %s", status_text(status));
+		return status;
+	}
+	board_reset(vm);
+	for (unsigned i = 0; i < vm->settings.cpus; i++)
+		reset_vcpu(x86_vcpu(vm->vcpu[i]), -rdtsc());
+	vendor->load(boot, X86_ALL);
+	boot->avail = boot->dirty = X86_ALL;
+	status = loader_load(vm, &boot->state, err, sizeof(err));
+	if (status) {
+		vm_log(vm, LOG_ERROR, "cannot start: %s", err);
+		return status;
+	}
+	console_guest_started(vm);
+	return 0;
+}
+
+static void stop(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->settings.cpus; i++) {
+		struct x86_vcpu *v = x86_vcpu(vm->vcpu[i]);
+
+		context_reset(v);
+		lapic_reset(v->lapic);
+	}
+	board_reset(vm);
+	guest_mem_close(&vm->mem);
+}
+
+static void conf_error(struct conf *conf __unused, const char *message)
+{
+	log_error("%s", message);
+}
+
+static void create_all(struct conf *conf)
+{
+	for (unsigned i = 0; i < conf->vm_count; i++) {
+		status_t status = vm_create(&conf->vms[i]);
+
+		if (status)
+			log_error("vm %s: not created: %s", conf->vms[i].name, status_text(status));
+	}
+}
+
+void guests_create(void)
+{
+	static const struct vm_ops ops = {create, start, stop};
+	const struct boot_module *text = boot_module_find(CONF_NAME);
+	size_t vms_size = MIN(VM_MAX * sizeof(struct vm_settings), 2 * MiB);
+	struct conf conf = {.vms_max = vms_size / sizeof(struct vm_settings),
+			    .pool_size = POOL_SIZE,
+			    .error = conf_error};
+
+	vm_bind(&ops);
+	if (!text) {
+		log_error("no boot module named %s: add 'module2 FILE %s' to grub.cfg", CONF_NAME,
+			  CONF_NAME);
+		return;
+	}
+	conf.vms = pages_alloc(vms_size, OWNER_CORE);
+	conf.pool = pages_alloc(POOL_SIZE, OWNER_CORE);
+	if (!conf.vms || !conf.pool)
+		panic("out of memory for the configuration");
+	if (conf_parse(&conf, (const char *)text->data, text->size))
+		log_error("%s: %u errors; the guests that are right go on", CONF_NAME, conf.errors);
+	create_all(&conf);
+	pages_free(conf.vms, vms_size, OWNER_CORE);
+	for (struct vm *vm = vm_next(NULL); vm; vm = vm_next(vm)) {
+		/* The reason was logged. */
+		if (vm->settings.autostart && vm_start(vm))
+			vm_log(vm, LOG_ERROR, "not started");
+	}
+}
+
+static void print_exits(struct vm *vm, struct format_sink *out)
+{
+	for (unsigned i = 0; i < vm->settings.cpus; i++) {
+		struct x86_vcpu *v = x86_vcpu(vm->vcpu[i]);
+		const char *name;
+		uint64_t n, total = 0;
+
+		for (unsigned k = 0; (name = vendor->exit_count(v, k, &n)); k++) {
+			total += n;
+			if (n)
+				format_sink(out, "  vcpu%u %-12s %llu\n", i, name[0] ? name : "?",
+					    (unsigned long long)n);
+		}
+		format_sink(out, "  vcpu%u %-12s %llu\n", i, "total", (unsigned long long)total);
+	}
+}
+STAT_SOURCE(exit_stats, .title = "exits", .print = print_exits);
+
+static void print_vcpus(struct vm *vm, struct format_sink *out)
+{
+	for (unsigned i = 0; i < vm->settings.cpus; i++) {
+		const struct x86_vcpu *v = x86_vcpu(vm->vcpu[i]);
+		const struct x86_stats *s = &v->stats;
+		const struct {
+			const char *name;
+			uint64_t n;
+		} rows[] = {
+			{"interrupts", s->injected}, {"exceptions", s->exceptions},
+			{"nmis", s->nmis}, {"reinjected", s->reinjected},
+			{"decoded", s->decoded}, {"decode-hits", s->decode_hits},
+			{"msr-reads", s->msr_reads}, {"msr-writes", s->msr_writes},
+			{"msr-faults", s->msr_faults}, {"ports", s->ports}, {"mmio", s->mmio},
+			{"populated", s->populated}, {"run-ms", v->base.run_ns / 1000000},
+		};
+
+		for (unsigned k = 0; k < ARRAY_SIZE(rows); k++)
+			if (rows[k].n)
+				format_sink(out, "  vcpu%u %-12s %llu\n", i, rows[k].name,
+					    (unsigned long long)rows[k].n);
+	}
+}
+STAT_SOURCE(vcpu_stats, .title = "events", .print = print_vcpus);

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The start-up sequence: from the boot loader's hand-over to the scheduler. */
+#include "../boot/multiboot2.h"
+#include "guests.h"
+#include "options.h"
+#include "socle/console/console.h"
+#include "socle/cpu/apic.h"
+#include "socle/cpu/cpu.h"
+#include "socle/cpu/features.h"
+#include "socle/cpu/tsc.h"
+#include "socle/drivers/acpi.h"
+#include "socle/drivers/cmos.h"
+#include "socle/drivers/serial.h"
+#include "socle/guest/context.h"
+#include "socle/guest/msr.h"
+#include "socle/kernel/clock.h"
+#include "socle/kernel/log.h"
+#include "socle/kernel/machine.h"
+#include "socle/kernel/sched.h"
+#include "socle/mm/paging.h"
+#include "socle/platform/lapic.h"
+#include "socle/string.h"
+#include "socle/version.h"
+
+enum { STACK_MAIN, STACK_DOUBLE_FAULT, STACKS_PER_CPU };
+
+static struct cpu boot_cpu;
+static struct boot_info boot;
+static struct options options;
+
+void kernel_main(uint64_t info_pa, uint64_t boot_tsc) __noreturn;
+
+/* Before the console is there, lines go straight to the wire. */
+static void early_line(struct log_sink *sink __unused, enum log_level level __unused,
+		       const char *text, size_t len)
+{
+	serial_write(text, len);
+	serial_write("\r\n", 2);
+}
+static struct log_sink early_sink = {early_line};
+
+static void console_write(struct console_out *out __unused, const char *text, size_t len)
+{
+	serial_write(text, len);
+}
+
+static size_t console_room(struct console_out *out __unused)
+{
+	return serial_room();
+}
+static struct console_out console_line = {console_write, console_room};
+
+static void serial_arrived(void)
+{
+	serial_interrupt();
+	if (serial_pending())
+		sched_kick();
+}
+
+static bool poll(void)
+{
+	uint8_t bytes[64];
+	size_t n = serial_read(bytes, sizeof(bytes));
+
+	vm_reap();
+	for (size_t i = 0; i < n; i++)
+		console_input(bytes[i]);
+	console_poll();
+	return n == sizeof(bytes);
+}
+
+/* Stacks with guard pages, each with the pointer to its CPU on top. */
+static void *make_stack(struct cpu *cpu, unsigned which)
+{
+	struct cpu **top = paging_map_stack(cpu->id * STACKS_PER_CPU + which);
+
+	top[-1] = cpu;
+	return top - 2;
+}
+
+static void banner(void)
+{
+	char list[200] = "";
+	size_t used = 0;
+	uint64_t total = 0;
+
+	for (unsigned i = 0; i < boot.rams; i++)
+		total += boot.ram[i].size;
+	log_info("Socle %s, started by %s", SOCLE_VERSION, boot.efi ? "UEFI firmware" : "BIOS");
+	log_info("cpu: %s (%s family %#x model %#x stepping %u), %u physical address bits",
+		 cpu_info.brand[0] ? cpu_info.brand : "unnamed", cpu_info.vendor_text,
+		 cpu_info.family, cpu_info.model, cpu_info.stepping, cpu_info.phys_bits);
+	for (unsigned have = 1; have < 2; have--) {
+		used = 0;
+		list[0] = 0;
+		for (unsigned f = 0; f < CPU_FEATURE_COUNT && used < sizeof(list); f++)
+			if (cpu_has(f) == have)
+				used += format(list + used, sizeof(list) - used, " %s",
+					       cpu_feature_name(f));
+		log_info("cpu: %s:%s", have ? "has" : "lacks", list);
+	}
+	log_info("memory: %u MiB usable in %u ranges", (unsigned)(total / MiB), boot.rams);
+}
+
+static void start_log(uint64_t info_pa, uint64_t boot_tsc)
+{
+	bool serial;
+
+	time_init(boot_tsc);
+	multiboot2_read(&boot, info_pa, (uintptr_t)__image_start, (uintptr_t)__image_end);
+	options_parse(&options, boot.cmdline);
+	serial = serial_init(options.serial_port, options.serial_baud);
+	log_init(serial_write);
+	machine_bind_flush(serial_flush);
+	machine_set_debug_exit(options.debug_exit);
+	if (serial)
+		log_bind(&early_sink);
+}
+
+static void add_module(const char *name, const void *data, uint64_t size)
+{
+	if (!name[0])
+		log_warn("a boot module without a name: write one behind the file in grub.cfg");
+	else if (!boot_module_add(name, data, size))
+		log_warn("boot module %s: a second one of that name, ignored", name);
+	else
+		log_debug("boot module %s: %llu bytes", name, (unsigned long long)size);
+}
+
+static void start_memory(void)
+{
+	struct mem_range map[BOOT_RANGES_MAX + BOOT_MODULES_MAX];
+	unsigned n = 0;
+
+	if (!boot.rams)
+		panic("the boot loader gave no memory map");
+	frames_init(boot.free, boot.frees);
+	for (; n < boot.rams; n++)
+		map[n] = boot.ram[n];
+	paging_init(map, n);
+	for (unsigned i = 0; i < boot.modules; i++)
+		add_module(boot.module[i].name,
+					paging_map_readonly(boot.module[i].base,
+							    boot.module[i].size),
+					boot.module[i].size);
+	if (boot.modules_dropped)
+		log_warn("%u boot modules more than the %u that are supported: ignored",
+			 boot.modules_dropped, BOOT_MODULES_MAX);
+}
+
+static void start_machine(void)
+{
+	status_t status = acpi_init(boot.has_rsdp ? boot.rsdp : NULL);
+	const struct acpi_irq *irq;
+	unsigned line;
+
+	if (status)
+		log_warn("acpi: %s; going on with the defaults of a PC",
+			 status == -S_NOENT ? "no tables found" : "the tables are damaged");
+	else
+		log_info("acpi: %u CPU%s, local APICs at %#llx, I/O APIC at %#llx", acpi_info.cpus,
+			 acpi_info.cpus == 1 ? "" : "s", (unsigned long long)acpi_info.lapic,
+			 (unsigned long long)acpi_info.ioapic);
+	pic_disable();
+	apic_init(paging_map_device(acpi_info.lapic, PAGE_SIZE));
+	boot_cpu.apic_id = apic_id();
+	tsc_calibrate();
+	timers_init();
+	time_set_wall(cmos_read_time());
+	log_info("time: TSC at %u kHz%s", (unsigned)(tsc_hz / 1000),
+		 cpu_has(CPU_INVARIANT_TSC) ? "" : ", not invariant");
+	interrupt_bind(HOST_VEC_SERIAL, serial_arrived);
+	/* COM1 and COM3 share line 4, COM2 and COM4 line 3. */
+	line = options.serial_port == 0x2f8 || options.serial_port == 0x2e8 ? 3 : 4;
+	irq = &acpi_info.isa[line];
+	if (acpi_info.ioapic && irq->gsi >= acpi_info.ioapic_gsi) {
+		ioapic_route(paging_map_device(acpi_info.ioapic, PAGE_SIZE),
+			     irq->gsi - acpi_info.ioapic_gsi, HOST_VEC_SERIAL, boot_cpu.apic_id,
+			     irq->level, irq->active_low);
+		serial_interrupts_on();
+	}
+}
+
+static void start_virtualization(void)
+{
+	char why[256];
+	status_t status;
+
+	vendor = vendor_probe(why, sizeof(why));
+	if (!vendor) {
+		log_error("no usable virtualization: %s", why);
+		log_error("guests cannot run on this machine as it is set up: stopped");
+		machine_halt();
+	}
+	context_init();
+	msr_init();
+	lapic_bind();
+	status = vendor->cpu_on();
+	if (status)
+		panic("cannot turn on %s: %s", vendor->name, status_text(status));
+	log_info("virtualization: %s with nested paging%s", vendor->name,
+		 cpu_has(CPU_HYPERVISOR) ? ", itself below a hypervisor or emulator" : "");
+	if (options.bench)
+		log_info("BENCH-FLOOR: %u", (unsigned)vendor->floor());
+}
+
+static void self_check(void)
+{
+	unsigned mappings, bad = paging_check_wx(&mappings);
+
+	if (bad)
+		panic("%u of %u mappings are writable and executable", bad, mappings);
+	log_info("paging: %u mappings, none writable and executable", mappings);
+}
+
+/* On the final stack. */
+static void run(void)
+{
+	static const struct sched_ops sched = {NULL, poll};
+	static struct sched_ops bound;
+
+	self_check();
+	start_machine();
+	start_virtualization();
+	bound = sched;
+	bound.run = vendor->run;
+	sched_bind(&bound);
+	console_init(&console_line);
+	guests_create();
+	console_run();
+	sched_run();
+}
+
+void kernel_main(uint64_t info_pa, uint64_t boot_tsc)
+{
+	void *stack;
+
+	cpu_probe();
+	start_log(info_pa, boot_tsc);
+	banner();
+	start_memory();
+	stack = make_stack(&boot_cpu, STACK_MAIN);
+	boot_cpu.tss.ist[0] = (uintptr_t)make_stack(&boot_cpu, STACK_DOUBLE_FAULT);
+	cpu_tables_load(&boot_cpu);
+	__asm__ volatile("mov %0,%%rsp; xor %%ebp,%%ebp; call *%1" ::"r"(stack), "r"(run)
+			 : "memory");
+	__builtin_unreachable();
+}

@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The local APIC: vectors, priorities, end of interrupt, and its registers. */
+#include "lapic_internal.h"
+#include "socle/cpu/regs.h"
+#include "socle/guest/exits.h"
+#include "socle/guest/msr.h"
+#include "socle/kernel/log.h"
+#include "socle/mm/frames.h"
+#include "socle/platform/board.h"
+#include "socle/platform/irq.h"
+
+/* SDM vol. 3, 11.4.8: version 0x14, six LVT entries. */
+enum { VERSION = 0x14 | (LVT_COUNT - 1) << 16 };
+enum { SVR_ENABLE = BIT(8), SVR_VALID = 0x1ff, FIRST_VECTOR = 16 };
+enum { BASE_BSP = BIT(8), BASE_X2APIC = BIT(10), BASE_ENABLE = BIT(11) };
+enum { ESR_SEND_ILLEGAL = BIT(5), ESR_RECEIVE_ILLEGAL = BIT(6), ESR_REGISTER = BIT(7) };
+enum { PRIORITY_CLASS = 0xf0 };
+
+static void set_bit(struct lapic_vectors *v, uint8_t vector)
+{
+	v->bits[vector / 64] |= BIT(vector % 64);
+}
+
+static void clear_bit(struct lapic_vectors *v, uint8_t vector)
+{
+	v->bits[vector / 64] &= ~BIT(vector % 64);
+}
+
+static bool test_bit(const struct lapic_vectors *v, uint8_t vector)
+{
+	return v->bits[vector / 64] >> vector % 64 & 1;
+}
+
+static int highest(const struct lapic_vectors *v)
+{
+	for (int i = 3; i >= 0; i--)
+		if (v->bits[i])
+			return i * 64 + 63 - __builtin_clzll(v->bits[i]);
+	return -1;
+}
+
+bool lapic_x2apic(const struct lapic *l)
+{
+	return l->base & BASE_X2APIC;
+}
+
+/* SDM vol. 3, 11.8.3.1. */
+static uint32_t ppr(const struct lapic *l)
+{
+	uint32_t service = l->in_service < 0 ? 0 : (uint32_t)l->in_service & PRIORITY_CLASS;
+
+	return (l->tpr & PRIORITY_CLASS) >= service ? l->tpr : service;
+}
+
+/* The PIC's interrupts reach this CPU: its APIC is off, or LINT0 lets them through. */
+static bool takes_extint(const struct lapic *l)
+{
+	if (!(l->base & BASE_ENABLE))
+		return l->vcpu->base.id == 0;
+	return (l->lvt[LVT_LINT0] & (LVT_MASKED | LVT_MODE)) == LVT_MODE_EXTINT;
+}
+
+static int deliverable(const struct lapic *l)
+{
+	int vector = highest(&l->irr);
+
+	return vector >= 0 && ((uint32_t)vector & PRIORITY_CLASS) > (ppr(l) & PRIORITY_CLASS)
+		       ? vector : -1;
+}
+
+static int pending(struct x86_vcpu *v)
+{
+	struct lapic *l = v->lapic;
+	int vector = deliverable(l);
+
+	if (vector < 0 && takes_extint(l) && pic_pending(&v->base.vm->board->pic))
+		return 0;
+	return vector;
+}
+
+static uint8_t accept(struct x86_vcpu *v)
+{
+	struct lapic *l = v->lapic;
+	int vector = deliverable(l);
+
+	if (vector < 0)
+		return pic_acknowledge(&v->base.vm->board->pic);
+	clear_bit(&l->irr, vector);
+	set_bit(&l->isr, vector);
+	l->in_service = vector;
+	return vector;
+}
+
+/* Something became requested or a priority fell. */
+static void look_again(struct lapic *l)
+{
+	if (pending(l->vcpu) >= 0)
+		vcpu_request(&l->vcpu->base, VCPU_REQ_EVENT);
+}
+
+static void error(struct lapic *l, uint32_t bit)
+{
+	uint32_t lvt = l->lvt[LVT_ERROR];
+
+	l->esr_pending |= bit;
+	if (!(lvt & LVT_MASKED) && (lvt & LVT_VECTOR) >= FIRST_VECTOR) {
+		set_bit(&l->irr, lvt & LVT_VECTOR);
+		clear_bit(&l->tmr, lvt & LVT_VECTOR);
+		look_again(l);
+	}
+}
+
+void lapic_request(struct lapic *l, uint8_t vector, bool level)
+{
+	if (!(l->svr & SVR_ENABLE))
+		return;
+	if (vector < FIRST_VECTOR) {
+		error(l, ESR_RECEIVE_ILLEGAL);
+		return;
+	}
+	set_bit(&l->irr, vector);
+	if (level)
+		set_bit(&l->tmr, vector);
+	else
+		clear_bit(&l->tmr, vector);
+	if (deliverable(l) == vector)
+		vcpu_request(&l->vcpu->base, VCPU_REQ_EVENT);
+}
+
+void lapic_local(struct lapic *l, enum lapic_lvt entry)
+{
+	uint32_t lvt = l->lvt[entry];
+
+	if (lvt & LVT_MASKED)
+		return;
+	if ((lvt & LVT_MODE) == LVT_MODE_NMI) {
+		events_nmi(&l->vcpu->events);
+		vcpu_request(&l->vcpu->base, VCPU_REQ_EVENT);
+	} else if ((lvt & LVT_MODE) == LVT_MODE_FIXED) {
+		lapic_request(l, lvt & LVT_VECTOR, false);
+	}
+}
+
+static void end_of_interrupt(struct lapic *l)
+{
+	int vector = l->in_service;
+
+	if (vector < 0)
+		return;
+	clear_bit(&l->isr, vector);
+	l->in_service = highest(&l->isr);
+	if (test_bit(&l->tmr, vector))
+		ioapic_eoi(&l->vcpu->base.vm->board->ioapic, vector);
+	if (highest(&l->irr) >= 0)
+		look_again(l);
+}
+
+static void set_tpr(struct lapic *l, uint32_t value)
+{
+	l->tpr = value & 0xff;
+	look_again(l);
+}
+
+static void write_lvt(struct lapic *l, enum lapic_lvt entry, uint32_t value)
+{
+	/* Bits that can be written (SDM vol. 3, figure 11-8). */
+	static const uint32_t valid[LVT_COUNT] = {
+		[LVT_TIMER] = 0x700ff, [LVT_THERMAL] = 0x107ff, [LVT_PERF] = 0x107ff,
+		[LVT_LINT0] = 0x1a7ff, [LVT_LINT1] = 0x1a7ff,	[LVT_ERROR] = 0x100ff,
+	};
+
+	value &= valid[entry];
+	if (!(l->svr & SVR_ENABLE))
+		value |= LVT_MASKED;
+	if (entry == LVT_TIMER)
+		lapic_timer_mode(l, value);
+	l->lvt[entry] = value;
+	if (entry == LVT_LINT0)
+		look_again(l);
+}
+
+static void write_svr(struct lapic *l, uint32_t value)
+{
+	l->svr = value & SVR_VALID;
+	for (unsigned i = 0; !(l->svr & SVR_ENABLE) && i < LVT_COUNT; i++)
+		l->lvt[i] |= LVT_MASKED;
+}
+
+static int lvt_index(uint32_t reg)
+{
+	return reg == APIC_LVT_ERROR ? LVT_ERROR : (int)(reg - APIC_LVT_TIMER) / 0x10;
+}
+
+uint32_t lapic_logical_id(const struct lapic *l)
+{
+	uint32_t id = l->vcpu->base.id;
+
+	return lapic_x2apic(l) ? (id & ~0xfu) << 12 | 1u << (id & 0xf) : l->ldr;
+}
+
+static uint32_t vector_word(const struct lapic_vectors *v, uint32_t index)
+{
+	return v->bits[index / 2 & 3] >> index % 2 * 32;
+}
+
+uint32_t lapic_read(struct lapic *l, uint32_t reg)
+{
+	switch (reg) {
+	case APIC_ID:
+		return lapic_x2apic(l) ? l->vcpu->base.id : l->vcpu->base.id << 24;
+	case APIC_VERSION:
+		return VERSION;
+	case APIC_TPR:
+		return l->tpr;
+	case APIC_PPR:
+		return ppr(l);
+	case APIC_LDR:
+		return lapic_logical_id(l);
+	case APIC_DFR:
+		return l->dfr;
+	case APIC_SVR:
+		return l->svr;
+	case APIC_ISR ... APIC_ISR + 0x70:
+		return vector_word(&l->isr, (reg - APIC_ISR) / 0x10);
+	case APIC_TMR ... APIC_TMR + 0x70:
+		return vector_word(&l->tmr, (reg - APIC_TMR) / 0x10);
+	case APIC_IRR ... APIC_IRR + 0x70:
+		return vector_word(&l->irr, (reg - APIC_IRR) / 0x10);
+	case APIC_ESR:
+		return l->esr;
+	case APIC_ICR:
+		return l->icr;
+	case APIC_ICR_HIGH:
+		return l->icr >> 32;
+	case APIC_LVT_TIMER ... APIC_LVT_ERROR:
+		return l->lvt[array_index_nospec(lvt_index(reg), LVT_COUNT)];
+	case APIC_TIMER_INITIAL:
+		return l->timer_initial;
+	case APIC_TIMER_CURRENT:
+		return lapic_timer_current(l);
+	case APIC_TIMER_DIVIDE:
+		return l->timer_divide;
+	default:
+		return 0;
+	}
+}
+
+static void write_icr(struct lapic *l, uint64_t value)
+{
+	enum { ICR_VALID = 0xccfff, DELIVERY_PENDING = BIT(12) };
+
+	l->icr = (value & ~0xffffffffull) | (value & ICR_VALID & ~(uint64_t)DELIVERY_PENDING);
+	if ((value & LVT_MODE) == LVT_MODE_FIXED && (value & LVT_VECTOR) < FIRST_VECTOR)
+		error(l, ESR_SEND_ILLEGAL);
+	else
+		lapic_send(l, l->icr);
+}
+
+void lapic_write(struct lapic *l, uint32_t reg, uint32_t value)
+{
+	switch (reg) {
+	case APIC_EOI:
+		end_of_interrupt(l);
+		break;
+	case APIC_ICR:
+		write_icr(l, (l->icr & ~0xffffffffull) | value);
+		break;
+	case APIC_ICR_HIGH:
+		l->icr = (l->icr & 0xffffffff) | (uint64_t)value << 32;
+		break;
+	case APIC_TPR:
+		set_tpr(l, value);
+		break;
+	case APIC_LDR:
+		l->ldr = value & 0xff000000;
+		break;
+	case APIC_DFR:
+		l->dfr = value | 0x0fffffff;
+		break;
+	case APIC_SVR:
+		write_svr(l, value);
+		break;
+	case APIC_ESR:
+		l->esr = l->esr_pending;
+		l->esr_pending = 0;
+		break;
+	case APIC_LVT_TIMER ... APIC_LVT_ERROR:
+		if (reg % 0x10 == 0)
+			write_lvt(l, array_index_nospec(lvt_index(reg), LVT_COUNT), value);
+		break;
+	case APIC_TIMER_INITIAL:
+		lapic_timer_start(l, value);
+		break;
+	case APIC_TIMER_DIVIDE:
+		lapic_timer_divide(l, value);
+		break;
+	default:
+		break;
+	}
+}
+
+static uint64_t region_read(struct io_region *r __unused, struct vcpu *vcpu, uint32_t offset,
+			    unsigned size __unused)
+{
+	struct lapic *l = x86_vcpu(vcpu)->lapic;
+
+	if (!(l->base & BASE_ENABLE) || lapic_x2apic(l))
+		return UINT32_MAX;
+	return offset % 0x10 ? 0 : lapic_read(l, offset);
+}
+
+static void region_write(struct io_region *r __unused, struct vcpu *vcpu, uint32_t offset,
+			 unsigned size __unused, uint64_t value)
+{
+	struct lapic *l = x86_vcpu(vcpu)->lapic;
+
+	if ((l->base & (BASE_ENABLE | BASE_X2APIC)) == BASE_ENABLE && offset % 0x10 == 0)
+		lapic_write(l, offset, value);
+}
+
+status_t lapic_add_region(struct vm *vm)
+{
+	static const struct io_ops ops = {region_read, region_write};
+	struct io_region *r = pages_alloc(sizeof(*r), OWNER_VM_CORE);
+
+	if (!r)
+		return -S_NOMEM;
+	*r = (struct io_region){.ops = &ops, .name = "lapic", .base = LAPIC_GPA, .len = PAGE_SIZE,
+				.widths = IO_32};
+	return io_add_mmio(&vm->io, r);
+}
+
+static enum msr_result base_read(struct x86_vcpu *v, uint32_t index __unused, uint64_t *value)
+{
+	*value = v->lapic->base;
+	return MSR_OK;
+}
+
+/* Legal transitions: SDM vol. 3, 11.12.5. The registers stay where they are. */
+static enum msr_result base_write(struct x86_vcpu *v, uint32_t index __unused, uint64_t value)
+{
+	struct lapic *l = v->lapic;
+	uint64_t mode = value & (BASE_ENABLE | BASE_X2APIC);
+	uint64_t old = l->base & (BASE_ENABLE | BASE_X2APIC);
+
+	if ((value & ~(uint64_t)(BASE_BSP | BASE_ENABLE | BASE_X2APIC)) != LAPIC_GPA)
+		return MSR_INVALID;
+	if (mode == BASE_X2APIC || (old == (BASE_ENABLE | BASE_X2APIC) && mode == BASE_ENABLE) ||
+	    (!old && mode == (BASE_ENABLE | BASE_X2APIC)))
+		return MSR_INVALID;
+	if (!mode && old)
+		lapic_reset(l);
+	l->base = LAPIC_GPA | mode | (l->base & BASE_BSP);
+	return MSR_OK;
+}
+
+/* Registers that x2APIC mode does not have, or not for reading (SDM vol. 3, table 11-6). */
+static bool x2apic_readable(uint32_t reg)
+{
+	return reg == APIC_ID || reg == APIC_VERSION || reg == APIC_TPR || reg == APIC_PPR ||
+	       reg == APIC_LDR || reg == APIC_SVR || (reg >= APIC_ISR && reg < APIC_ESR + 0x10) ||
+	       (reg >= APIC_LVT_TIMER && reg <= APIC_TIMER_CURRENT) || reg == APIC_TIMER_DIVIDE;
+}
+
+static enum msr_result x2apic_read(struct x86_vcpu *v, uint32_t index, uint64_t *value)
+{
+	struct lapic *l = v->lapic;
+	uint32_t reg = (index - MSR_X2APIC) * 0x10;
+
+	if (!lapic_x2apic(l))
+		return MSR_UNSUPPORTED;
+	if (reg == APIC_ICR)
+		*value = l->icr;
+	else if (x2apic_readable(reg))
+		*value = lapic_read(l, reg);
+	else
+		return MSR_UNSUPPORTED;
+	return MSR_OK;
+}
+
+static enum msr_result x2apic_write(struct x86_vcpu *v, uint32_t index, uint64_t value)
+{
+	struct lapic *l = v->lapic;
+	uint32_t reg = (index - MSR_X2APIC) * 0x10;
+
+	if (!lapic_x2apic(l))
+		return MSR_UNSUPPORTED;
+	if (reg == APIC_ICR) {
+		write_icr(l, value);
+		return MSR_OK;
+	}
+	if (value >> 32)
+		return MSR_INVALID;
+	switch (reg) {
+	case APIC_EOI:
+	case APIC_ESR:
+		if (value)
+			return MSR_INVALID;
+		break;
+	case APIC_TPR:
+		if (value & ~0xffull)
+			return MSR_INVALID;
+		break;
+	case APIC_SELF_IPI:
+		if ((value & ~0xffull) || value < FIRST_VECTOR)
+			return MSR_INVALID;
+		lapic_request(l, value, false);
+		return MSR_OK;
+	case APIC_SVR:
+	case APIC_TIMER_INITIAL:
+	case APIC_TIMER_DIVIDE:
+	case APIC_LVT_TIMER ... APIC_LVT_ERROR:
+		break;
+	default:
+		return MSR_UNSUPPORTED;
+	}
+	lapic_write(l, reg, value);
+	return MSR_OK;
+}
+
+static enum msr_result deadline_read(struct x86_vcpu *v, uint32_t index __unused, uint64_t *value)
+{
+	*value = v->lapic->deadline;
+	return MSR_OK;
+}
+
+static enum msr_result deadline_write(struct x86_vcpu *v, uint32_t index __unused, uint64_t value)
+{
+	lapic_timer_deadline(v->lapic, value);
+	return MSR_OK;
+}
+
+static const struct msr_policy lapic_msrs[] = {
+	{.name = "apic_base", .index = MSR_APIC_BASE, .count = 1, .read = MSR_EMULATED,
+	 .write = MSR_EMULATED, .valid = UINT64_MAX, .rd = base_read, .wr = base_write},
+	{.name = "x2apic", .index = MSR_X2APIC, .count = 0x40, .read = MSR_EMULATED,
+	 .write = MSR_EMULATED, NEEDS(1, REG_ECX, 21), .valid = UINT64_MAX, .rd = x2apic_read,
+	 .wr = x2apic_write},
+	{.name = "tsc_deadline", .index = MSR_TSC_DEADLINE, .count = 1, .read = MSR_EMULATED,
+	 .write = MSR_EMULATED, NEEDS(1, REG_ECX, 24), .valid = UINT64_MAX, .rd = deadline_read,
+	 .wr = deadline_write},
+};
+MSR_POLICIES(lapic_msrs);
+
+static uint8_t cr8_read(struct x86_vcpu *v)
+{
+	return v->lapic->tpr >> 4;
+}
+
+static void cr8_write(struct x86_vcpu *v, uint8_t value)
+{
+	set_tpr(v->lapic, value << 4);
+}
+
+void lapic_bind(void)
+{
+	static const struct x86_irq_source source = {pending, accept};
+	static const struct cr8_ops cr8 = {cr8_read, cr8_write};
+
+	events_bind(&source);
+	exit_bind_cr8(&cr8);
+}
+
+void lapic_extint_changed(struct vm *vm)
+{
+	/* At most one CPU takes it; the boot processor unless somebody rewired LINT0. */
+	for (unsigned i = 0; i < vm->settings.cpus; i++) {
+		struct vcpu *v = vm->vcpu[i];
+
+		if (v && takes_extint(x86_vcpu(v)->lapic))
+			vcpu_request(v, VCPU_REQ_EVENT);
+	}
+}
+
+status_t lapic_create(struct x86_vcpu *v)
+{
+	struct lapic *l = pages_alloc(sizeof(*l), OWNER_VM_CORE);
+
+	if (!l)
+		return -S_NOMEM;
+	l->vcpu = v;
+	timer_init(&l->timer, lapic_timer_fire);
+	v->lapic = l;
+	lapic_reset(l);
+	return 0;
+}
+
+void lapic_reset(struct lapic *l)
+{
+	struct x86_vcpu *v = l->vcpu;
+	bool boot = v->base.id == 0;
+
+	timer_cancel(&l->timer);
+	*l = (struct lapic){
+		.vcpu = v,
+		.in_service = -1,
+		.base = LAPIC_GPA | BASE_ENABLE | (boot ? BASE_BSP : 0),
+		.dfr = UINT32_MAX,
+		.svr = 0xff,
+	};
+	timer_init(&l->timer, lapic_timer_fire);
+	for (unsigned i = 0; i < LVT_COUNT; i++)
+		l->lvt[i] = LVT_MASKED;
+	if (boot)
+		l->lvt[LVT_LINT0] = LVT_MODE_EXTINT;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of the local APIC share. */
+#ifndef SOCLE_PLATFORM_LAPIC_INTERNAL_H
+#define SOCLE_PLATFORM_LAPIC_INTERNAL_H
+
+#include "socle/platform/lapic.h"
+
+/* Register offsets (SDM vol. 3, table 11-1). */
+enum lapic_register {
+	APIC_ID = 0x20, APIC_VERSION = 0x30, APIC_TPR = 0x80, APIC_APR = 0x90, APIC_PPR = 0xa0,
+	APIC_EOI = 0xb0, APIC_LDR = 0xd0, APIC_DFR = 0xe0, APIC_SVR = 0xf0, APIC_ISR = 0x100,
+	APIC_TMR = 0x180, APIC_IRR = 0x200, APIC_ESR = 0x280, APIC_ICR = 0x300,
+	APIC_ICR_HIGH = 0x310, APIC_LVT_TIMER = 0x320, APIC_LVT_ERROR = 0x370,
+	APIC_TIMER_INITIAL = 0x380, APIC_TIMER_CURRENT = 0x390, APIC_TIMER_DIVIDE = 0x3e0,
+	APIC_SELF_IPI = 0x3f0,
+};
+
+/* Fields of LVT entries, and of the interrupt command where they are the same. */
+enum lapic_lvt_bits {
+	LVT_VECTOR = 0xff, LVT_MODE = 7 << 8, LVT_MODE_FIXED = 0 << 8, LVT_MODE_NMI = 4 << 8,
+	LVT_MODE_EXTINT = 7 << 8, LVT_MASKED = BIT(16), LVT_TIMER_MODE = 3 << 17,
+	LVT_TIMER_ONE_SHOT = 0 << 17, LVT_TIMER_PERIODIC = 1 << 17, LVT_TIMER_DEADLINE = 2 << 17,
+};
+
+bool lapic_x2apic(const struct lapic *l);
+uint32_t lapic_logical_id(const struct lapic *l);
+
+/* Registers by offset, widths and modes checked. */
+uint32_t lapic_read(struct lapic *l, uint32_t reg);
+void lapic_write(struct lapic *l, uint32_t reg, uint32_t value);
+
+/* An interrupt arrives. */
+void lapic_request(struct lapic *l, uint8_t vector, bool level);
+
+/* A local source fires: as its LVT entry says. */
+void lapic_local(struct lapic *l, enum lapic_lvt entry);
+
+/* Carries out an interrupt command (lapic_ipi.c). */
+void lapic_send(struct lapic *l, uint64_t icr);
+
+/* The timer (lapic_timer.c). */
+void lapic_timer_fire(struct timer *t);
+void lapic_timer_start(struct lapic *l, uint32_t initial);
+void lapic_timer_divide(struct lapic *l, uint32_t value);
+void lapic_timer_mode(struct lapic *l, uint32_t lvt);
+void lapic_timer_deadline(struct lapic *l, uint64_t tsc);
+uint32_t lapic_timer_current(const struct lapic *l);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The local APIC's timer: one-shot, periodic and TSC-deadline (SDM vol. 3, 11.5.4). */
+#include "lapic_internal.h"
+#include "socle/cpu/regs.h"
+#include "socle/cpu/tsc.h"
+#include "socle/guest/cpuid.h"
+#include "socle/kernel/clock.h"
+
+_Static_assert(LAPIC_TIMER_HZ == NS_PER_SEC, "one tick before the divider is a nanosecond");
+
+/* A guest that asks for more would only slow itself and others down. */
+enum { MIN_PERIOD_NS = 50000 };
+
+/* Divide configuration: bits 3, 1 and 0 (SDM vol. 3, figure 11-10). */
+static unsigned divide_shift(const struct lapic *l)
+{
+	unsigned code = (l->timer_divide & 3) | (l->timer_divide >> 1 & 4);
+
+	return (code + 1) & 7;
+}
+
+static uint32_t mode(const struct lapic *l)
+{
+	return l->lvt[LVT_TIMER] & LVT_TIMER_MODE;
+}
+
+static uint64_t period(const struct lapic *l)
+{
+	uint64_t ns = (uint64_t)l->timer_initial << divide_shift(l);
+
+	return mode(l) == LVT_TIMER_PERIODIC ? MAX(ns, (uint64_t)MIN_PERIOD_NS) : ns;
+}
+
+static void arm(struct lapic *l)
+{
+	if (l->timer_initial)
+		timer_set(&l->timer, l->timer_start + period(l));
+	else
+		timer_cancel(&l->timer);
+}
+
+void lapic_timer_fire(struct timer *t)
+{
+	struct lapic *l = container_of(t, struct lapic, timer);
+
+	lapic_local(l, LVT_TIMER);
+	switch (mode(l)) {
+	case LVT_TIMER_PERIODIC:
+		/* From the time it should have fired, so that periods add up; ticks lost are lost. */
+		l->timer_start += period(l);
+		if (time_now() - l->timer_start >= period(l))
+			l->timer_start = time_now();
+		arm(l);
+		break;
+	case LVT_TIMER_DEADLINE:
+		l->deadline = 0;
+		break;
+	default:
+		break;
+	}
+}
+
+void lapic_timer_start(struct lapic *l, uint32_t initial)
+{
+	if (mode(l) == LVT_TIMER_DEADLINE)
+		return;
+	l->timer_initial = initial;
+	l->timer_start = time_now();
+	arm(l);
+}
+
+void lapic_timer_divide(struct lapic *l, uint32_t value)
+{
+	l->timer_divide = value & 0xb;
+	if (timer_armed(&l->timer) && mode(l) != LVT_TIMER_DEADLINE)
+		lapic_timer_start(l, l->timer_initial);
+}
+
+void lapic_timer_mode(struct lapic *l, uint32_t lvt)
+{
+	uint32_t old = mode(l);
+
+	if ((lvt & LVT_TIMER_MODE) == old)
+		return;
+	/* To or from TSC-deadline disarms; one-shot and periodic go on with the same count. */
+	if ((lvt & LVT_TIMER_DEADLINE) || (old & LVT_TIMER_DEADLINE)) {
+		timer_cancel(&l->timer);
+		l->timer_initial = 0;
+		l->deadline = 0;
+	}
+}
+
+void lapic_timer_deadline(struct lapic *l, uint64_t tsc)
+{
+	if (mode(l) != LVT_TIMER_DEADLINE)
+		return;
+	l->deadline = tsc;
+	/* One that has passed fires at once. */
+	if (tsc && tsc <= x86_guest_tsc(l->vcpu))
+		timer_set(&l->timer, time_now());
+	else if (tsc)
+		timer_set(&l->timer, time_of_tsc(tsc - l->vcpu->tsc_offset));
+	else
+		timer_cancel(&l->timer);
+}
+
+uint32_t lapic_timer_current(const struct lapic *l)
+{
+	uint64_t gone = time_now() - l->timer_start;
+
+	if (!timer_armed(&l->timer) || mode(l) == LVT_TIMER_DEADLINE || gone >= period(l))
+		return 0;
+	return (period(l) - gone) >> divide_shift(l);
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* PCI bus 0: configuration mechanism #1, the host bridge, and interrupt pins. */
+#include "socle/platform/pci.h"
+#include "socle/platform/irq.h"
+#include "socle/platform/reset.h"
+
+/* CONFIG_ADDRESS (PCI 3.0, 3.2.2.3.2). */
+enum config_address {
+	ADDRESS_REGISTER = 0xfc,
+	ADDRESS_FUNCTION_SHIFT = 8,
+	ADDRESS_SLOT_SHIFT = 11,
+	ADDRESS_BUS_SHIFT = 16,
+};
+#define ADDRESS_ENABLE	 BIT(31)
+#define ADDRESS_WRITABLE 0x80fffffcu
+
+/* Ports of the region, as offsets. */
+enum { CONFIG_ADDRESS = 0, CONFIG_DATA = 4, RESET_CONTROL = RESET_CONTROL_PORT - 0xcf8 };
+
+/* Configuration header (PCI 3.0, 6.1). */
+enum pci_header {
+	PCI_VENDOR_ID = 0x00,
+	PCI_DEVICE_ID = 0x02,
+	PCI_COMMAND = 0x04,
+	PCI_CLASS_REVISION = 0x08,
+	PCI_COMMAND_BITS = 0x0547, /* I/O, memory, master, parity, SERR#, INTx disable */
+};
+
+/* The plain host bridge that virtual machines use: no chipset's quirks apply to it. */
+#define BRIDGE_VENDOR 0x1b36
+#define BRIDGE_DEVICE 0x0008
+#define BRIDGE_CLASS  0x06000000u
+
+void pci_config_set(struct pci_function *fn, unsigned offset, unsigned size, uint32_t value)
+{
+	for (unsigned i = 0; i < size && offset + i < PCI_CONFIG_SIZE; i++)
+		fn->config[offset + i] = (uint8_t)(value >> 8 * i);
+}
+
+uint32_t pci_config_get(const struct pci_function *fn, unsigned offset, unsigned size)
+{
+	uint32_t value = 0;
+
+	for (unsigned i = 0; i < size && offset + i < PCI_CONFIG_SIZE; i++)
+		value |= (uint32_t)fn->config[offset + i] << 8 * i;
+	return value;
+}
+
+/* The function that CONFIG_ADDRESS selects, or NULL. */
+static struct pci_function *selected(const struct pci *pci)
+{
+	unsigned slot = pci->address >> ADDRESS_SLOT_SHIFT & (PCI_SLOTS - 1);
+
+	if (!(pci->address & ADDRESS_ENABLE) || (pci->address >> ADDRESS_BUS_SHIFT & 0xff) ||
+	    (pci->address >> ADDRESS_FUNCTION_SHIFT & 7))
+		return NULL;
+	return pci->slot[slot];
+}
+
+static uint32_t data_read(struct pci *pci, unsigned byte, unsigned size)
+{
+	struct pci_function *fn = selected(pci);
+	unsigned offset = (pci->address & ADDRESS_REGISTER) + byte;
+
+	if (!fn)
+		return UINT32_MAX;
+	if (fn->ops && fn->ops->refresh)
+		fn->ops->refresh(fn, offset, size);
+	return pci_config_get(fn, offset, size);
+}
+
+static void data_write(struct pci *pci, unsigned byte, unsigned size, uint32_t value)
+{
+	struct pci_function *fn = selected(pci);
+	unsigned offset = (pci->address & ADDRESS_REGISTER) + byte;
+
+	if (!fn)
+		return;
+	for (unsigned i = 0; i < size; i++, value >>= 8) {
+		uint8_t mask = fn->writable[offset + i];
+
+		fn->config[offset + i] = (fn->config[offset + i] & ~mask) | ((uint8_t)value & mask);
+	}
+	if (fn->ops && fn->ops->written)
+		fn->ops->written(fn, offset, size);
+}
+
+/* CONFIG_ADDRESS answers to aligned 32-bit accesses only; a byte at its second is another port. */
+static uint64_t pci_read(struct io_region *r, struct vcpu *vcpu __unused, uint32_t offset,
+			 unsigned size)
+{
+	struct pci *pci = container_of(r, struct pci, region);
+
+	if (offset >= CONFIG_DATA)
+		return data_read(pci, offset - CONFIG_DATA, size);
+	if (offset == CONFIG_ADDRESS && size == 4)
+		return pci->address;
+	if (offset == RESET_CONTROL && size == 1)
+		return reset_control_read(pci->reset);
+	return UINT64_MAX;
+}
+
+static void pci_write(struct io_region *r, struct vcpu *vcpu __unused, uint32_t offset,
+		      unsigned size, uint64_t value)
+{
+	struct pci *pci = container_of(r, struct pci, region);
+
+	if (offset >= CONFIG_DATA)
+		data_write(pci, offset - CONFIG_DATA, size, (uint32_t)value);
+	else if (offset == CONFIG_ADDRESS && size == 4)
+		pci->address = (uint32_t)value & ADDRESS_WRITABLE;
+	else if (offset == RESET_CONTROL && size == 1)
+		reset_control_write(pci->reset, (uint8_t)value);
+}
+
+static const struct io_ops pci_io_ops = {.read = pci_read, .write = pci_write};
+
+static void bridge_reset(struct pci_function *fn)
+{
+	pci_config_set(fn, PCI_VENDOR_ID, 2, BRIDGE_VENDOR);
+	pci_config_set(fn, PCI_DEVICE_ID, 2, BRIDGE_DEVICE);
+	pci_config_set(fn, PCI_COMMAND, 4, 0);
+	pci_config_set(fn, PCI_CLASS_REVISION, 4, BRIDGE_CLASS);
+}
+
+static const struct pci_ops bridge_ops = {.reset = bridge_reset};
+
+status_t pci_init(struct pci *pci, struct io_bus *bus, struct board *board, struct reset *reset)
+{
+	status_t status;
+
+	pci->board = board;
+	pci->reset = reset;
+	pci->bridge.ops = &bridge_ops;
+	pci->bridge.writable[PCI_COMMAND] = PCI_COMMAND_BITS & 0xff;
+	pci->bridge.writable[PCI_COMMAND + 1] = PCI_COMMAND_BITS >> 8;
+	pci->region = (struct io_region){
+		.ops = &pci_io_ops,
+		.name = "pci",
+		.base = 0xcf8,
+		.len = 8,
+		.widths = IO_8 | IO_16 | IO_32,
+	};
+	status = pci_add(pci, 0, &pci->bridge);
+	return status ? status : io_add_ports(bus, &pci->region);
+}
+
+status_t pci_add(struct pci *pci, unsigned slot, struct pci_function *fn)
+{
+	if (slot >= PCI_SLOTS)
+		return -S_INVAL;
+	if (pci->slot[slot])
+		return -S_EXIST;
+	pci->slot[slot] = fn;
+	fn->pci = pci;
+	fn->slot = (uint8_t)slot;
+	fn->intx = false;
+	return 0;
+}
+
+void pci_reset(struct pci *pci)
+{
+	pci->address = 0;
+	for (unsigned pin = 0; pin < PCI_PINS; pin++)
+		pci->asserted[pin] = 0;
+	for (unsigned slot = 0; slot < PCI_SLOTS; slot++) {
+		struct pci_function *fn = pci->slot[slot];
+
+		if (!fn)
+			continue;
+		fn->intx = false;
+		if (fn->ops && fn->ops->reset)
+			fn->ops->reset(fn);
+	}
+}
+
+void pci_intx(struct pci_function *fn, bool asserted)
+{
+	unsigned line = fn->slot % PCI_PINS;
+	uint8_t *count = &fn->pci->asserted[line];
+
+	if (fn->intx == asserted)
+		return;
+	fn->intx = asserted;
+	*count += asserted ? 1 : -1;
+	if (*count == (asserted ? 1 : 0))
+		irq_line_set(fn->pci->board, IRQ_PCI + line, asserted);
+}

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The test guests under Socle: many in one boot, each started and judged from the prompt."""
+import re
+
+import pytest
+
+from guests import all_guests, image
+from machine import ESCAPE, PROMPT, Machine, conf, make_iso, stopped
+
+GUESTS = [g for g in all_guests() if g.hosted is not None or g.log]
+BATCHES = 2
+QUICK = {"hello", "cpuid", "exceptions", "msr", "apic_timer", "self_ipi", "realmode", "mmio_insns",
+         "string_io", "mb_info"}
+
+
+def batch_iso(number):
+    """One ISO with every BATCHES-th guest."""
+    sections, modules = [], {"one.txt": b"first module", "two.txt": b"second module"}
+    for guest in GUESTS[number::BATCHES]:
+        words = f"hosted {guest.cmdline}"
+        settings = {"kernel": f"{guest.name}.elf", "memory": "64M", "autostart": "no",
+                    "console": "yes", "debug-exit": "0xf4"}
+        if guest.name == "mb_info":
+            words += " modules"
+            settings["module"] = ["one.txt one", "two.txt two words"]
+        settings["cmdline"] = words.strip()
+        sections.append((guest.name, settings))
+        modules[f"{guest.name}.elf"] = image(guest.name)
+    return make_iso(conf(*sections), modules)
+
+
+class Batch:
+    """A running machine with one batch; booted again after a test that left it unusable."""
+
+    def __init__(self):
+        self.machine, self.number = None, None
+
+    def get(self, number):
+        if self.machine and (self.number != number or not self.machine.alive()):
+            self.drop()
+        if not self.machine:
+            self.machine, self.number = Machine.boot(batch_iso(number)), number
+            self.machine.to_prompt(60)
+        return self.machine
+
+    def drop(self):
+        if self.machine:
+            self.machine.close()
+        self.machine = None
+
+
+@pytest.fixture(scope="module")
+def batch():
+    batch = Batch()
+    yield batch
+    batch.drop()
+
+
+def cases():
+    for index, guest in enumerate(GUESTS):
+        marks = [pytest.mark.xdist_group(f"batch{index % BATCHES}")]
+        if guest.name in QUICK:
+            marks.append(pytest.mark.quick)
+        yield pytest.param(guest, index % BATCHES, id=guest.name, marks=marks)
+
+
+def verdict(machine, guest):
+    """Starts the guest, follows its console, and returns (status or None, log text, output)."""
+    seen = len(machine.output())
+    end = stopped(guest.name, r"([^\r\n]*)[\r\n]")
+    machine.send(f"vm start {guest.name}\r")
+    if machine.expect([end, PROMPT], guest.seconds + 30) == 1:
+        machine.send(f"console {guest.name}\r")
+        machine.expect(end, guest.seconds + 30)
+    text = machine.match(1)
+    machine.to_prompt(10)
+    status = re.search(r"status (\d+)", text)
+    return int(status.group(1)) if status else None, text, machine.output()[seen:]
+
+
+@pytest.mark.parametrize("guest, number", cases())
+def test_guest(batch, guest, number):
+    machine = batch.get(number)
+    try:
+        if guest.name == "garbage":
+            # Anything may happen to the guest, nothing to the host.
+            machine.command(f"vm start {guest.name}")
+            machine.send("version\r")
+            machine.expect(PROMPT, 20)
+            machine.command(f"vm stop {guest.name}", 20)
+        else:
+            status, text, output = verdict(machine, guest)
+            if guest.hosted is None:
+                assert status is None and re.search(guest.log, text), f"{text}\n{output}"
+            else:
+                assert status == guest.hosted, f"{text}\n{output}"
+        # The host lives.
+        assert guest.name in machine.command("vm list", 10)
+    except BaseException:
+        batch.drop()
+        raise
+
+
+@pytest.mark.parametrize("way", ["keyboard", "cf9", "fast"])
+def test_reset(way):
+    """A guest that resets itself starts again, from clean memory; the administrator ends it."""
+    iso = make_iso(conf(("reset", {"kernel": "reset.elf", "memory": "64M", "autostart": "yes",
+                                   "console": "yes", "debug-exit": "0xf4",
+                                   "cmdline": f"hosted {way}"})),
+                   {"reset.elf": image("reset")})
+    with Machine.boot(iso) as machine:
+        for _ in range(3):
+            assert machine.expect(["INFO: reset: started", "FAIL: reset: [^\r\n]*"]) == 0, \
+                machine.match()
+        machine.send(ESCAPE)
+        machine.expect(PROMPT)
+        machine.command("vm stop reset")
+        assert "reset" in machine.command("vm list")
+
+
+def test_on_exit_poweroff():
+    """on-exit = poweroff ends the whole run."""
+    iso = make_iso(conf(("hello", {"kernel": "hello.elf", "memory": "64M", "autostart": "yes",
+                                   "console": "yes", "debug-exit": "0xf4", "cmdline": "hosted",
+                                   "on-exit": "poweroff"})),
+                   {"hello.elf": image("hello")})
+    with Machine.boot(iso) as machine:
+        machine.expect("PASS: hello")
+        machine.expect_end(20)
+
+
+def test_neighbour_survives():
+    """A guest that dies of a triple fault leaves another one running."""
+    common = {"memory": "64M", "debug-exit": "0xf4", "autostart": "yes"}
+    iso = make_iso(conf(("spin", {**common, "kernel": "spin.elf", "cmdline": "hosted"}),
+                        ("bad", {**common, "kernel": "triple_fault.elf", "cmdline": "hosted"})),
+                   {"spin.elf": image("spin"), "triple_fault.elf": image("triple_fault")})
+    with Machine.boot(iso) as machine:
+        machine.expect(stopped("bad", r"[^\r\n]*triple fault"))
+        machine.to_prompt(20)
+        line = [x for x in machine.command("vm list").splitlines() if "spin" in x]
+        assert line and "running" in line[0], line
+        machine.command("vm stop spin", 20)

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* loader/conf.c: what socle.conf may say, and what is answered to what it may not. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../lib/format.c"
+#include "../../lib/string.c"
+#include "../../loader/conf.c"
+
+const struct boot_module *boot_module_find(const char *name)
+{
+	static const struct boot_module module;
+
+	return strncmp(name, "gone", 4) == 0 ? NULL : &module;
+}
+
+static struct vm_settings vms[VM_MAX];
+static char pool[64];
+static char messages[64][CONF_MESSAGE_MAX];
+static unsigned message_count;
+
+static void keep_message(struct conf *conf, const char *message)
+{
+	(void)conf;
+	assert_true(message_count < ARRAY_SIZE(messages));
+	assert_true(strlen(message) < CONF_MESSAGE_MAX);
+	strcpy(messages[message_count++], message);
+}
+
+/* Parses an exact copy of the text, so that ASan sees a read past its end. */
+static struct conf parse_bytes(const char *text, size_t len)
+{
+	struct conf conf = {
+		.vms = vms,
+		.vms_max = VM_MAX,
+		.pool = pool,
+		.pool_size = sizeof(pool),
+		.error = keep_message,
+	};
+	char *copy = malloc(len ? len : 1);
+	status_t status;
+
+	memcpy(copy, text, len);
+	memset(vms, 0xa5, sizeof(vms));
+	message_count = 0;
+	status = conf_parse(&conf, copy, len);
+	assert_int_equal(status, conf.errors ? -S_INVAL : 0);
+	free(copy);
+	return conf;
+}
+
+static struct conf parse(const char *text)
+{
+	return parse_bytes(text, strlen(text));
+}
+
+static void test_everything(void **state)
+{
+	struct conf conf = parse("# a comment\n"
+				 "; another\n"
+				 "\n"
+				 "[vm linux]\n"
+				 "kernel = vmlinuz\n"
+				 "initrd=initrd.img\r\n"
+				 "  cmdline\t=  console=ttyS0 quiet # not a comment  \n"
+				 "memory = 2G\n"
+				 "cpus = 0x2\n"
+				 "console = no\n"
+				 "autostart = no\n"
+				 "debug-exit = 0xf4\n"
+				 "on-exit = poweroff\n"
+				 "[ vm  tiny.1-a_B ]\n"
+				 "kernel = tiny\n"
+				 "module = first\n"
+				 "module = second  some text \n"
+				 "cmdline =");
+
+	(void)state;
+	assert_int_equal(conf.errors, 0);
+	assert_int_equal(conf.vm_count, 2);
+	assert_string_equal(vms[0].name, "linux");
+	assert_string_equal(vms[0].kernel, "vmlinuz");
+	assert_string_equal(vms[0].initrd, "initrd.img");
+	assert_string_equal(vms[0].cmdline, "console=ttyS0 quiet # not a comment");
+	assert_int_equal(vms[0].memory, 2 * GiB);
+	assert_int_equal(vms[0].cpus, 2);
+	assert_false(vms[0].console);
+	assert_false(vms[0].autostart);
+	assert_int_equal(vms[0].debug_exit, 0xf4);
+	assert_int_equal(vms[0].on_exit, VM_ON_EXIT_POWEROFF);
+	assert_int_equal(vms[0].line, 4);
+	assert_int_equal(vms[0].module_count, 0);
+
+	assert_string_equal(vms[1].name, "tiny.1-a_B");
+	assert_string_equal(vms[1].initrd, "");
+	assert_string_equal(vms[1].cmdline, "");
+	assert_int_equal(vms[1].memory, 256 * MiB);
+	assert_int_equal(vms[1].cpus, 1);
+	assert_true(vms[1].console);
+	assert_true(vms[1].autostart);
+	assert_int_equal(vms[1].debug_exit, 0);
+	assert_int_equal(vms[1].on_exit, VM_ON_EXIT_STOP);
+	assert_int_equal(vms[1].module_count, 2);
+	assert_string_equal(vms[1].modules[0].name, "first");
+	assert_string_equal(vms[1].modules[0].string, "");
+	assert_string_equal(vms[1].modules[1].name, "second");
+	assert_string_equal(vms[1].modules[1].string, "some text");
+}
+
+/* A line that is wrong in the section of one guest, and the message for it. */
+static void test_bad_lines(void **state)
+{
+	static const struct {
+		const char *line;
+		const char *message;
+	} cases[] = {
+		{"memmory = 1G", "unknown key \"memmory\", did you mean \"memory\"?"},
+		{"Kernel = x", "unknown key \"Kernel\", did you mean \"kernel\"?"},
+		{"debugexit = 1", "unknown key \"debugexit\", did you mean \"debug-exit\"?"},
+		{"colour = 1", "unknown key \"colour\", the keys are: kernel, initrd, module, "
+			       "cmdline, memory, cpus, console, autostart, debug-exit, on-exit"},
+		{"x = 1", "unknown key \"x\", the keys are: kernel, initrd, module, cmdline, "
+			  "memory, cpus, console, autostart, debug-exit, on-exit"},
+		{"memory 1G", "\"memory 1G\" is no setting, write KEY = VALUE"},
+		{"= 1G", "\"= 1G\" is no setting, write KEY = VALUE"},
+		{"memory =", "\"memory\" has no value, it must be a multiple of 1M from 1M to "
+			     "1024G, such as 256M"},
+		{"memory = lots", "\"memory\" is \"lots\", it must be a multiple of 1M from 1M to "
+				  "1024G, such as 256M"},
+		{"memory = 1025G", "\"memory\" is \"1025G\", it must be a multiple of 1M from 1M "
+				   "to 1024G, such as 256M"},
+		{"memory = 1537K", "\"memory\" is \"1537K\", it must be a multiple of 1M from 1M "
+				   "to 1024G, such as 256M"},
+		{"memory = 0", "\"memory\" is \"0\", it must be a multiple of 1M from 1M to 1024G, "
+			       "such as 256M"},
+		{"cpus = 65", "\"cpus\" is \"65\", it must be a number from 1 to 64"},
+		{"cpus = 0", "\"cpus\" is \"0\", it must be a number from 1 to 64"},
+		{"cpus = -1", "\"cpus\" is \"-1\", it must be a number from 1 to 64"},
+		{"cpus = 2 # two", "\"cpus\" is \"2 # two\", it must be a number from 1 to 64; put "
+				   "a comment on a line of its own"},
+		{"console = maybe", "\"console\" is \"maybe\", it must be yes or no"},
+		{"autostart = YES", "\"autostart\" is \"YES\", it must be yes or no"},
+		{"debug-exit = 0", "\"debug-exit\" is \"0\", it must be an I/O port from 1 to "
+				   "0xffff, such as 0xf4"},
+		{"debug-exit = 65536", "\"debug-exit\" is \"65536\", it must be an I/O port from 1 "
+				       "to 0xffff, such as 0xf4"},
+		{"on-exit = halt", "\"on-exit\" is \"halt\", it must be stop, restart, poweroff "
+				   "or reboot"},
+		{"kernel = other", "\"kernel\" is there twice in [vm bad], keep one of them"},
+		{"initrd = a b", "\"initrd\" is \"a b\", it must be the name of a boot module, at "
+				 "most 63 bytes"},
+		{"initrd = gone", "there is no boot module \"gone\", add \"module2 FILE gone\" to "
+				  "grub.cfg"},
+		{"module = gone text", "there is no boot module \"gone\", add \"module2 FILE "
+				       "gone\" to grub.cfg"},
+		{"module = m 01234567890123456789012345678901234567890123456789012345678901234",
+		 "too much text in all modules, at most 64 bytes are possible"},
+		{"\x1b[31m = 1", "a control character in the line, use plain text"},
+		{"caf\xc3\xa9 caf\xc3\xa9", "\"caf?? caf??\" is no setting, write KEY = VALUE"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char text[512], message[CONF_MESSAGE_MAX];
+		struct conf conf;
+
+		snprintf(text, sizeof(text),
+			 "[vm first]\nkernel=a\nmodule = m string\n"
+			 "[vm bad]\nkernel = k\n%s\n"
+			 "[vm last]\nkernel=b\nmodule = m 0123456789\n",
+			 cases[i].line);
+		conf = parse(text);
+		snprintf(message, sizeof(message), "socle.conf:6: %s", cases[i].message);
+		assert_int_equal(message_count, 1);
+		assert_string_equal(messages[0], message);
+		/* The other guests are there, and the dropped one's strings are given back. */
+		assert_int_equal(conf.vm_count, 2);
+		assert_string_equal(vms[0].name, "first");
+		assert_string_equal(vms[1].name, "last");
+		assert_string_equal(vms[0].modules[0].string, "string");
+		assert_string_equal(vms[1].modules[0].string, "0123456789");
+		assert_int_equal(conf.pool_used, 7 + 11);
+	}
+}
+
+static void test_bad_sections(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *message;
+	} cases[] = {
+		{"[vm a]\n[vm b]\nkernel=k\n", "1: [vm a] has no kernel, add \"kernel = NAME\""},
+		{"kernel = k\n", "1: \"kernel\" is outside of a section, put [vm NAME] before it"},
+		{"[vm a\nkernel=k\nx=y\n", "1: no \"]\" at the end of the line, write [vm NAME]"},
+		{"[", "1: no \"]\" at the end of the line, write [vm NAME]"},
+		{"[]", "1: unknown section \"\", write [vm NAME]"},
+		{"\n[host]\nx=y\n", "2: unknown section \"host\", write [vm NAME]"},
+		{"[vm]", "1: bad VM name \"\", use 1 to 31 letters, digits, \"-\", \"_\", \".\""},
+		{"[vm a b]", "1: bad VM name \"a b\", use 1 to 31 letters, digits, \"-\", \"_\", "
+			     "\".\""},
+		{"[vm -a]", "1: bad VM name \"-a\", use 1 to 31 letters, digits, \"-\", \"_\", "
+			    "\".\""},
+		{"[vm a123456789b123456789c123456789d1]",
+		 "1: bad VM name \"a123456789b123456789c123456789d1\", use 1 to 31 letters, "
+		 "digits, \"-\", \"_\", \".\""},
+		{"[vm a]\nkernel=k\n[vm a]\nkernel=gone\n",
+		 "3: there is a [vm a] in line 1 already, choose another name"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char message[CONF_MESSAGE_MAX];
+
+		parse(cases[i].text);
+		snprintf(message, sizeof(message), "socle.conf:%s", cases[i].message);
+		assert_int_equal(message_count, 1);
+		assert_string_equal(messages[0], message);
+	}
+}
+
+static void test_limits(void **state)
+{
+	char text[8192];
+	size_t len = 0;
+	struct conf conf;
+
+	(void)state;
+	for (unsigned i = 0; i < VM_MAX + 2; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "[vm v%u]\nkernel=k\n", i);
+	conf = parse(text);
+	assert_int_equal(conf.vm_count, VM_MAX);
+	assert_int_equal(message_count, 2);
+	assert_string_equal(messages[0], "socle.conf:129: too many VMs, at most 64 are possible");
+
+	len = (size_t)snprintf(text, sizeof(text), "[vm a]\nkernel=k\n");
+	for (unsigned i = 0; i < VM_MODULES_MAX + 1; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "module=m\n");
+	parse(text);
+	assert_int_equal(message_count, 1);
+	assert_string_equal(messages[0],
+			    "socle.conf:19: too many modules, at most 16 are possible");
+
+	/* The longest command line that fits, and one byte more. */
+	len = (size_t)snprintf(text, sizeof(text), "[vm a]\nkernel=k\ncmdline=");
+	memset(text + len, 'c', VM_CMDLINE_MAX);
+	conf = parse_bytes(text, len + VM_CMDLINE_MAX - 1);
+	assert_int_equal(conf.vm_count, 1);
+	assert_int_equal(strlen(vms[0].cmdline), VM_CMDLINE_MAX - 1);
+	conf = parse_bytes(text, len + VM_CMDLINE_MAX);
+	assert_int_equal(conf.vm_count, 0);
+	assert_int_equal(message_count, 1);
+	assert_string_equal(messages[0], "socle.conf:3: \"cmdline\" is "
+					 "\"cccccccccccccccccccccccccccccccccccccccc\", it must be "
+					 "at most 2047 bytes long");
+}
+
+static void test_odd_texts(void **state)
+{
+	static const char nul[] = "[vm a]\nkernel = k\0k\n[vm b]\nkernel=k";
+	static const char bom[] = "\xef\xbb\xbf[vm a]\r\nkernel=k\r\n";
+	char flood[4096];
+	struct conf conf;
+
+	(void)state;
+	conf = parse("");
+	assert_int_equal(conf.errors + conf.vm_count, 0);
+	conf = parse("\n\n \t\r\n#");
+	assert_int_equal(conf.errors + conf.vm_count, 0);
+	conf = parse_bytes(bom, sizeof(bom) - 1);
+	assert_int_equal(conf.errors, 0);
+	assert_string_equal(vms[0].kernel, "k");
+	conf = parse_bytes(nul, sizeof(nul) - 1);
+	assert_int_equal(conf.vm_count, 1);
+	assert_string_equal(vms[0].name, "b");
+	assert_string_equal(messages[0],
+			    "socle.conf:2: a control character in the line, use plain text");
+
+	/* A file that is no configuration at all does not flood the console. */
+	memset(flood, '=', sizeof(flood));
+	for (size_t i = 0; i < sizeof(flood); i += 8)
+		flood[i] = '\n';
+	conf = parse_bytes(flood, sizeof(flood));
+	assert_int_equal(conf.errors, sizeof(flood) / 8);
+	assert_int_equal(message_count, CONF_MESSAGES_MAX + 1);
+}
+
+/* The user's guide explains every key. */
+static void test_documented(void **state)
+{
+	static char text[65536];
+	FILE *file = fopen("docs/configuration.md", "r");
+
+	(void)state;
+	assert_non_null(file);
+	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+	fclose(file);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		char row[64];
+
+		snprintf(row, sizeof(row), "\n| `%s` |", keys[i].name);
+		if (!strstr(text, row))
+			fail_msg("docs/configuration.md lacks the key %s", keys[i].name);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_everything),   cmocka_unit_test(test_bad_lines),
+		cmocka_unit_test(test_bad_sections), cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_odd_texts),    cmocka_unit_test(test_documented),
+	};
+
+	return cmocka_run_group_tests_name("conf", tests, NULL, NULL);
+}
