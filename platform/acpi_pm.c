@@ -47,7 +47,7 @@ static void account_carry(struct acpi_pm *pm)
 }
 
 /* Drives the SCI, and arms the timer if its next carry would raise it. */
-static void update(struct acpi_pm *pm)
+static void pm_update(struct acpi_pm *pm)
 {
 	bool irq = pm->status & pm->enable;
 	uint64_t next;
@@ -69,7 +69,7 @@ static void carry(struct timer *timer)
 	struct acpi_pm *pm = container_of(timer, struct acpi_pm, timer);
 
 	account_carry(pm);
-	update(pm);
+	pm_update(pm);
 }
 
 static uint64_t pm1_read(struct io_region *r, struct vcpu *vcpu __unused, uint32_t offset,
@@ -79,13 +79,13 @@ static uint64_t pm1_read(struct io_region *r, struct vcpu *vcpu __unused, uint32
 	uint64_t image;
 
 	account_carry(pm);
-	update(pm);
+	pm_update(pm);
 	image = (uint64_t)pm->status << STATUS_SHIFT | (uint64_t)pm->enable << ENABLE_SHIFT |
 		(uint64_t)pm->control << CONTROL_SHIFT;
 	return image >> 8 * offset & MASK(8 * size - 1, 0);
 }
 
-static void write_control(struct acpi_pm *pm, uint16_t value)
+static void pm_write_control(struct acpi_pm *pm, uint16_t value)
 {
 	unsigned type = (value & PM1_SLP_TYP) >> PM1_SLP_TYP_SHIFT;
 
@@ -109,8 +109,8 @@ static void pm1_write(struct io_region *r, struct vcpu *vcpu __unused, uint32_t 
 	pm->enable = ((pm->enable & ~mask) | (uint16_t)(value >> ENABLE_SHIFT)) & PM1_ENABLE_BITS;
 	mask = (uint16_t)(written >> CONTROL_SHIFT);
 	if (mask)
-		write_control(pm, (pm->control & ~mask) | (uint16_t)(value >> CONTROL_SHIFT));
-	update(pm);
+		pm_write_control(pm, (pm->control & ~mask) | (uint16_t)(value >> CONTROL_SHIFT));
+	pm_update(pm);
 }
 
 static uint64_t tick_read(struct io_region *r __unused, struct vcpu *vcpu __unused, uint32_t offset,
@@ -165,5 +165,5 @@ void acpi_pm_reset(struct acpi_pm *pm)
 void acpi_pm_power_button(struct acpi_pm *pm)
 {
 	pm->status |= PM1_PWRBTN;
-	update(pm);
+	pm_update(pm);
 }

@@ -75,7 +75,7 @@ bool pic_pending(const struct pic *pic)
 	return highest(pic, MASTER) >= 0;
 }
 
-static void update(struct pic *pic)
+static void pic_update(struct pic *pic)
 {
 	bool intr = pic_pending(pic);
 
@@ -96,7 +96,7 @@ void pic_set_line(struct pic *pic, unsigned irq, bool level)
 	/* An edge stays latched even if the input falls again before it is acknowledged. */
 	if (level)
 		chip->irr |= bit;
-	update(pic);
+	pic_update(pic);
 }
 
 /* Takes the highest request of one chip into service, IR7 standing in for one that went away. */
@@ -124,7 +124,7 @@ uint8_t pic_acknowledge(struct pic *pic)
 	if (irq == IRQ_CASCADE)
 		vector = (uint8_t)(pic->chip[SLAVE].base + acknowledge(pic, SLAVE));
 	pic->intr = false; /* INT falls with the acknowledge, and rises again for the next */
-	update(pic);
+	pic_update(pic);
 	return vector;
 }
 
@@ -240,7 +240,7 @@ static void chip_write(struct pic *pic, unsigned n, uint32_t offset, uint8_t val
 		write_ocw3(chip, value);
 	else
 		write_ocw2(chip, value);
-	update(pic);
+	pic_update(pic);
 }
 
 static uint8_t chip_read(struct pic *pic, unsigned n, uint32_t offset)
@@ -252,7 +252,7 @@ static uint8_t chip_read(struct pic *pic, unsigned n, uint32_t offset)
 		chip->poll = false;
 		if (highest(pic, n) >= 0)
 			value = (uint8_t)(POLL_REQUEST | acknowledge(pic, n));
-		update(pic);
+		pic_update(pic);
 		return value;
 	}
 	if (offset == 1)
@@ -298,7 +298,7 @@ static void elcr_write(struct io_region *r, struct vcpu *vcpu __unused, uint32_t
 
 	chip->elcr = (uint8_t)value & elcr_mask[offset & 1];
 	chip->irr &= ~chip->elcr;
-	update(pic);
+	pic_update(pic);
 }
 
 static const struct io_ops master_ops = {.read = master_read, .write = master_write};

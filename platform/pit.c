@@ -145,7 +145,7 @@ static uint16_t counter(const struct pit_channel *ch, uint64_t now)
 static void arm(struct pit *pit, uint64_t now)
 {
 	const struct pit_channel *ch = &pit->channel[0];
-	uint64_t ticks = elapsed(ch, now), end = ch->count, periods;
+	uint64_t ticks = elapsed(ch, now), end = ch->count, periods, next;
 
 	timer_cancel(&pit->timer);
 	if (!ch->running || triggered_by_gate(ch))
@@ -157,17 +157,36 @@ static void arm(struct pit *pit, uint64_t now)
 	} else if (ch->mode == MODE_SW_STROBE) {
 		end++;
 	}
-	if (ticks < end)
-		timer_set(&pit->timer, tick_time(ch->start + end));
+	if (ticks >= end)
+		return;
+	next = pit->edge = ch->start + end;
+	/* Missed edges follow with some distance, or the guest would take them for one. */
+	if (pit->owed)
+		next = MIN(next, now + MAX(ch->count / 4, (uint32_t)MIN_TICKS));
+	timer_set(&pit->timer, tick_time(next));
 }
 
-/* Channel 0's OUT has risen. Edges missed meanwhile count as one, as they would in a real PIC. */
+/*
+ * Channel 0's OUT has risen, or it is time for an edge that could not be delivered in time: the
+ * clocks of many guests count them, so that none may be missing.
+ */
 static void rising_edge(struct timer *timer)
 {
 	struct pit *pit = container_of(timer, struct pit, timer);
-	uint64_t now = tick_now();
+	struct pit_channel *ch = &pit->channel[0];
+	uint64_t now = tick_now(), owed = pit->owed;
 
-	load_next(&pit->channel[0], now);
+	load_next(ch, now);
+	if (now >= pit->edge)
+		owed++;
+	/* A timer that is too fast to be followed loses edges anyway. */
+	if (now > pit->edge && periodic(ch) && ch->count >= MIN_TICKS)
+		owed += (now - pit->edge) / ch->count;
+	/* After a second without the CPU no guest believes its tick alone any more. */
+	owed = MIN(owed, PIT_HZ / ch->count + 1);
+	if (owed)
+		owed--;
+	pit->owed = (uint32_t)owed;
 	arm(pit, now);
 	irq_line_set(pit->board, IRQ_TIMER, true);
 	irq_line_set(pit->board, IRQ_TIMER, false);
@@ -271,7 +290,7 @@ static void read_back(struct pit *pit, uint8_t value)
 	}
 }
 
-static void write_control(struct pit *pit, uint8_t value)
+static void pit_write_control(struct pit *pit, uint8_t value)
 {
 	unsigned n = value >> CONTROL_CHANNEL_SHIFT;
 	unsigned access = value >> CONTROL_ACCESS_SHIFT & 3;
@@ -298,8 +317,10 @@ static void write_control(struct pit *pit, uint8_t value)
 	ch->read_high = false;
 	ch->latched = 0;
 	ch->has_status = false;
-	if (n == 0)
+	if (n == 0) {
 		timer_cancel(&pit->timer);
+		pit->owed = 0;
+	}
 }
 
 static uint8_t read_channel(struct pit_channel *ch)
@@ -358,7 +379,7 @@ static void pit_write(struct io_region *r, struct vcpu *vcpu __unused, uint32_t 
 	struct pit *pit = container_of(r, struct pit, region);
 
 	if (offset >= ARRAY_SIZE(pit->channel))
-		write_control(pit, (uint8_t)value);
+		pit_write_control(pit, (uint8_t)value);
 	else
 		write_channel(pit, (unsigned)array_index_nospec(offset, ARRAY_SIZE(pit->channel)),
 			      (uint8_t)value);
@@ -409,6 +430,7 @@ status_t pit_init(struct pit *pit, struct io_bus *bus, struct board *board)
 void pit_reset(struct pit *pit)
 {
 	timer_cancel(&pit->timer);
+	pit->owed = 0;
 	pit->port_b = 0;
 	for (unsigned n = 0; n < ARRAY_SIZE(pit->channel); n++) {
 		pit->channel[n] = (struct pit_channel){

@@ -195,7 +195,7 @@ static void catch_up(struct rtc *rtc)
 }
 
 /* Drives the line; arms the timer for the next interrupt unless one is waiting to be seen. */
-static void update(struct rtc *rtc)
+static void rtc_update(struct rtc *rtc)
 {
 	uint8_t enabled = rtc->cmos[RTC_B] & B_INTERRUPTS;
 	bool irq = rtc->cmos[RTC_C] & enabled;
@@ -228,7 +228,7 @@ static void rtc_fire(struct timer *timer)
 	struct rtc *rtc = container_of(timer, struct rtc, timer);
 
 	catch_up(rtc);
-	update(rtc);
+	rtc_update(rtc);
 }
 
 static void write_a(struct rtc *rtc, uint8_t value)
@@ -276,7 +276,7 @@ static void write_register(struct rtc *rtc, uint8_t value)
 	default:
 		rtc->cmos[index] = value;
 	}
-	update(rtc);
+	rtc_update(rtc);
 }
 
 static uint8_t read_register(struct rtc *rtc)
@@ -296,7 +296,7 @@ static uint8_t read_register(struct rtc *rtc)
 			value |= C_IRQF;
 		rtc->cmos[RTC_C] = 0;
 	}
-	update(rtc);
+	rtc_update(rtc);
 	return value;
 }
 

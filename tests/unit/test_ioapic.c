@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The I/O APIC: registers, edges, levels, Remote IRR and both kinds of EOI.
- */
+/* The I/O APIC: registers, edges, levels, Remote IRR and both kinds of EOI. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,7 +10,7 @@
 #include "../../platform/ioapic.c"
 
 static struct ioapic ioapic;
-static struct irq_message last;	/* most recent message */
+static struct irq_message last; /* most recent message */
 static unsigned messages;
 
 static void deliver(struct ioapic *a, const struct irq_message *msg)

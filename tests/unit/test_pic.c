@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The 8259 pair: priorities, acknowledge cycles, modes.
- */
+/* The 8259 pair: priorities, acknowledge cycles, modes. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -169,6 +169,14 @@ static void new_count_waits_for_the_period(void **state __unused)
 	ticks_pass(400);
 	assert_int_equal(irqs, 6);
 	assert_int_equal(read_count(0), 1000);
+	/* Nobody looked at the end of the period, nor for some periods after it. */
+	outb(0x61, 1);
+	program(2, 2, false, 1000);
+	ticks_pass(100);
+	outb(0x42, 0xc8);
+	outb(0x42, 0x00); /* 200 */
+	ticks_pass(900 + 5 * 200 + 30);
+	assert_int_equal(read_count(2), 170);
 }
 
 static void square_wave(void **state __unused)
@@ -246,7 +254,10 @@ static void gate_pauses(void **state __unused)
 	assert_int_equal(read_count(2), 600);
 	assert_false(out2());
 	outb(0x61, 1);
-	ticks_pass(600);
+	ticks_pass(599);
+	assert_int_equal(read_count(2), 1);
+	assert_false(out2());
+	ticks_pass(1);
 	assert_true(out2());
 	program(2, 2, false, 1000);
 	ticks_pass(999);
@@ -339,14 +350,39 @@ static void fast_timers_lose_ticks(void **state __unused)
 	assert_int_equal(armed_timers(), 0);
 }
 
-static void late_ticks_come_once(void **state __unused)
+static void late_ticks_are_made_up_for(void **state __unused)
 {
+	uint64_t last;
+
 	program(0, 2, false, 1000);
-	mock_now += 10 * NS_PER_SEC; /* nobody looked at timers meanwhile */
+	mock_now = tick_time(tick_now() + 20 * 1000 + 500); /* nobody looked at timers meanwhile */
 	run_for(0);
 	assert_int_equal(irqs, 1);
-	ticks_pass(1000);
-	assert_int_equal(irqs, 2);
+	last = tick_now();
+	while (irqs < 20) { /* the others follow, but not at once */
+		unsigned before = irqs;
+
+		ticks_pass(1);
+		if (irqs != before) {
+			assert_in_range(tick_now() - last, 120, 251);
+			last = tick_now();
+		}
+	}
+	run_for(10 * NS_PER_SEC);
+	assert_in_range(irqs, 10 * PIT_HZ / 1000 + 25, 10 * PIT_HZ / 1000 + 27);
+	/* Not after a pause that the guest cannot have missed. */
+	irqs = 0;
+	mock_now += 100 * NS_PER_SEC;
+	run_for(10 * NS_PER_SEC);
+	assert_in_range(irqs, 11 * PIT_HZ / 1000 - 1, 11 * PIT_HZ / 1000 + 1);
+	/* Nor after it was programmed anew; a one-shot is late only once. */
+	mock_now += NS_PER_SEC;
+	run_for(0);
+	program(0, 0, false, 1000);
+	irqs = 0;
+	mock_now += NS_PER_SEC;
+	run_for(NS_PER_SEC);
+	assert_int_equal(irqs, 1);
 }
 
 /* How Linux measures the TSC: 50 ms in channel 2, watched through port 0x61. */
@@ -394,7 +430,7 @@ int main(void)
 		cmocka_unit_test_setup(access_modes, setup),
 		cmocka_unit_test_setup(read_back_command, setup),
 		cmocka_unit_test_setup(fast_timers_lose_ticks, setup),
-		cmocka_unit_test_setup(late_ticks_come_once, setup),
+		cmocka_unit_test_setup(late_ticks_are_made_up_for, setup),
 		cmocka_unit_test_setup(calibration_loop, setup),
 		cmocka_unit_test_setup(port_b, setup),
 	};

@@ -42,7 +42,8 @@ static int setup(void **state __unused)
 	mock_reset();
 	irqs = 0;
 	line = false;
-	mock_boot_wall = 1709251199 - 1; /* 2024-02-29 23:59:59 at the time of the first test step */
+	mock_boot_wall =
+		1709251199 - 1; /* 2024-02-29 23:59:59 at the time of the first test step */
 	settings = (struct vm_settings){.memory = 256 * MiB, .cpus = 1};
 	rtc = (struct rtc){0};
 	assert_int_equal(rtc_init(&rtc, &mock_bus, NULL), 0);
@@ -128,7 +129,7 @@ static void set_without_stopping(void **state __unused)
 	run_for(3 * NS_PER_SEC);
 	set(0x0b, 0x02);
 	check_bcd(0x20240229, 0x235959, 5); /* lost what passed */
-	set(8, 0x99); /* nonsense must do no harm */
+	set(8, 0x99);			    /* nonsense must do no harm */
 	set(7, 0xff);
 	set(4, 0xff);
 	run_for(100 * NS_PER_SEC);
@@ -241,7 +242,7 @@ static void alarm(void **state __unused)
 	assert_int_equal(irqs, 3);
 	get(0x0c);
 	run_for(60 * NS_PER_SEC);
-	assert_int_equal(irqs, 4); /* every minute */
+	assert_int_equal(irqs, 4);  /* every minute */
 	alarm_at(0x25, 0x00, 0x00); /* never */
 	assert_int_equal(armed_timers(), 0);
 }

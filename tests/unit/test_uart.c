@@ -17,8 +17,8 @@ static unsigned irqs; /* rising edges of IRQ 4 */
 static bool line;
 static uint8_t sent[1 << 16];
 static size_t sent_count;
-static size_t room;	/* bytes that the sink takes now */
-static unsigned rooms;	/* calls of rx_room */
+static size_t room;    /* bytes that the sink takes now */
+static unsigned rooms; /* calls of rx_room */
 
 void irq_line_set(struct board *board, unsigned irq, bool asserted)
 {

@@ -188,8 +188,9 @@ static enum emul_status exchange(struct emul *emul, const struct insn *insn)
 		compare = insn_reg_read(s, GPR_RAX, insn->osize);
 		emul_alu(INSN_CMP, insn->osize, &compare, old, &rflags);
 		if (!(rflags & RFLAGS_ZF)) {
-			/* The destination is written in any case (SDM vol. 2, CMPXCHG). */
-			status = store(emul, &dst, old);
+			/* Memory is written in any case (SDM vol. 2, CMPXCHG), a register is not.
+			 */
+			status = dst.kind == OPND_MEM ? store(emul, &dst, old) : EMUL_OK;
 			if (status == EMUL_OK) {
 				insn_reg_write(s, GPR_RAX, insn->osize, old);
 				s->rflags = rflags;

@@ -14,17 +14,30 @@ struct cursor {
 /* Takes @size bytes (1, 2, 4 or 8), sign-extended. */
 static uint64_t take(struct cursor *c, unsigned size)
 {
-	uint64_t value = 0;
+	const uint8_t *p = c->bytes + c->pos;
+	int16_t half;
+	int32_t word;
+	int64_t full;
 
-	if (c->pos + size > c->len) {
+	if (unlikely(c->pos + size > c->len)) {
 		if (c->status == INSN_OK)
 			c->status = c->pos + size > INSN_MAX_LEN ? INSN_TOO_LONG : INSN_MORE;
 		return 0;
 	}
-	for (unsigned i = 0; i < size; i++)
-		value |= (uint64_t)c->bytes[c->pos + i] << (8 * i);
 	c->pos += size;
-	return insn_sign_extend(value, size);
+	switch (size) {
+	case 1:
+		return (uint64_t)(int8_t)*p;
+	case 2:
+		__builtin_memcpy(&half, p, sizeof(half));
+		return (uint64_t)half;
+	case 4:
+		__builtin_memcpy(&word, p, sizeof(word));
+		return (uint64_t)word;
+	default:
+		__builtin_memcpy(&full, p, sizeof(full));
+		return (uint64_t)full;
+	}
 }
 
 static uint8_t take_byte(struct cursor *c)
@@ -35,42 +48,37 @@ static uint8_t take_byte(struct cursor *c)
 }
 
 /*
- * Notes one legacy prefix. In 64-bit mode the overrides of ES, CS, SS and DS count for nothing
- * (APM vol. 3, 1.2.4). Returns false if @byte is no prefix.
+ * Notes a legacy prefix. In 64-bit mode the overrides of ES, CS, SS and DS count for nothing
+ * (APM vol. 3, 1.2.4).
  */
-static bool note_prefix(struct insn *insn, uint8_t byte)
+static void note_prefix(struct insn *insn, uint8_t byte)
 {
 	switch (byte) {
-	case 0x26:
-	case 0x2e:
-	case 0x36:
-	case 0x3e:
-		if (insn->mode != INSN_MODE_64) {
-			insn->seg = (byte >> 3) & 3;
-			insn->prefixes |= INSN_PFX_SEG;
-		}
-		return true;
 	case 0x64:
 	case 0x65:
 		insn->seg = SEG_FS + (byte & 1);
 		insn->prefixes |= INSN_PFX_SEG;
-		return true;
+		break;
 	case 0x66:
 		insn->prefixes |= INSN_PFX_OPSIZE;
-		return true;
+		break;
 	case 0x67:
 		insn->prefixes |= INSN_PFX_ASIZE;
-		return true;
+		break;
 	case 0xf0:
 		insn->prefixes |= INSN_PFX_LOCK;
-		return true;
+		break;
 	case 0xf2:
 	case 0xf3: /* the last one counts */
 		insn->prefixes &= ~(INSN_PFX_REP | INSN_PFX_REPNE);
 		insn->prefixes |= byte == 0xf2 ? INSN_PFX_REPNE : INSN_PFX_REP;
-		return true;
-	default:
-		return false;
+		break;
+	default: /* 26, 2E, 36, 3E */
+		if (insn->mode != INSN_MODE_64) {
+			insn->seg = (byte >> 3) & 3;
+			insn->prefixes |= INSN_PFX_SEG;
+		}
+		break;
 	}
 }
 
@@ -81,60 +89,64 @@ static uint8_t take_prefixes(struct cursor *c, struct insn *insn)
 
 	for (;;) {
 		byte = take_byte(c);
-		if (insn->mode == INSN_MODE_64 && (byte & 0xf0) == 0x40)
-			insn->rex = byte;
-		else if (note_prefix(insn, byte))
+		if (insn_one_byte[byte].flags & OPC_PREFIX) {
+			note_prefix(insn, byte);
 			insn->rex = 0;
-		else
+		} else if (insn->mode == INSN_MODE_64 && (byte & 0xf0) == 0x40) {
+			insn->rex = byte;
+		} else {
 			return byte;
+		}
 	}
 }
 
-static bool is_rm_form(enum insn_form form)
+static bool has_modrm(const struct insn_opcode *opc)
 {
-	return (BIT(form) &
-		(BIT(FORM_NONE) | BIT(FORM_A_IMM) | BIT(FORM_A_MOFFS) | BIT(FORM_MOFFS_A) |
-		 BIT(FORM_Z_A) | BIT(FORM_Z) | BIT(FORM_Z_IMM) | BIT(FORM_IMM8))) == 0;
+	return opc->form >= FORM_E;
 }
 
-/* Takes the opcode, and ModRM if there is one, into @opc. op is INSN_NONE if it is not known. */
-static void take_opcode(struct cursor *c, struct insn *insn, uint8_t *opcode,
-			struct insn_opcode *opc)
+/* Takes ModRM and looks up the groups that it selects from. */
+static void take_modrm(struct cursor *c, struct insn *insn, struct insn_opcode *opc)
 {
 	const struct insn_opcode *entry;
-	uint8_t byte = take_prefixes(c, insn);
-	bool two = byte == 0x0f;
-
-	if (two) {
-		byte = take_byte(c);
-		entry = &insn_two_byte[byte];
-		if (byte == 0x38) {
-			byte = take_byte(c);
-			two = false;
-			entry = insn_0f38(byte) ?: &insn_two_byte[0x38];
-		}
-	} else {
-		entry = &insn_one_byte[byte];
-	}
-	*opcode = byte;
-	*opc = *entry;
-	if (c->status != INSN_OK || !is_rm_form(opc->form))
-		return;
 
 	insn->modrm = take_byte(c);
-	if (two && byte == 0x01 && insn->modrm >= 0xc0) {
+	if (!(opc->flags & OPC_GROUP))
+		return;
+	if (opc->op == GROUP_7 && insn->modrm >= 0xc0) {
 		entry = &insn_0f01[insn->modrm & 0x3f];
 		if (entry->op != INSN_NONE) {
 			*opc = *entry;
 			return;
 		}
 	}
-	if (opc->flags & OPC_GROUP) {
-		entry = &insn_groups[opc->op][(insn->modrm >> 3) & 7];
-		opc->op = entry->op;
-		opc->form = entry->form ?: opc->form;
-		opc->flags |= entry->flags;
+	entry = &insn_groups[opc->op][(insn->modrm >> 3) & 7];
+	opc->op = entry->op;
+	opc->form = entry->form ?: opc->form;
+	opc->flags |= entry->flags;
+}
+
+/* Takes prefixes, opcode and ModRM. Returns the last opcode byte; @opc has op INSN_NONE if unknown.
+ */
+static uint8_t take_opcode(struct cursor *c, struct insn *insn, struct insn_opcode *opc)
+{
+	uint8_t byte = take_prefixes(c, insn);
+
+	if (byte != 0x0f) {
+		*opc = insn_one_byte[byte];
+	} else {
+		byte = take_byte(c);
+		*opc = insn_two_byte[byte];
+		if (byte == 0x38) {
+			const struct insn_opcode *entry = insn_0f38(byte = take_byte(c));
+
+			if (entry)
+				*opc = *entry;
+		}
 	}
+	if (has_modrm(opc))
+		take_modrm(c, insn, opc);
+	return byte;
 }
 
 /* Instructions that a prefix or the mode turns into another one. */
@@ -142,7 +154,7 @@ static void pick_variant(struct insn *insn, uint8_t opcode, struct insn_opcode *
 {
 	bool rep = insn->prefixes & INSN_PFX_REP;
 
-	if (opc->form == FORM_Z_A && opcode == 0x90 && (rep || !(insn->rex & REX_B))) {
+	if (opc->op == INSN_XCHG && opcode == 0x90 && (rep || !(insn->rex & REX_B))) {
 		opc->op = rep ? INSN_PAUSE : INSN_NOP;
 		opc->form = FORM_NONE;
 	} else if (opc->op == INSN_WBINVD && rep) {
@@ -152,27 +164,23 @@ static void pick_variant(struct insn *insn, uint8_t opcode, struct insn_opcode *
 	} else if (opc->op == INSN_RDSEED && rep) {
 		opc->op = INSN_RDPID;
 		opc->flags |= OPC_F64;
-	} else if (opc->op == INSN_MOVSX && opcode == 0x63 && insn->mode != INSN_MODE_64) {
+	} else if (opc->op == INSN_MOVSX && insn->mode != INSN_MODE_64) {
 		opc->op = INSN_NONE; /* ARPL */
 	}
 }
 
-/* Is the instruction one that we know, and allowed with these prefixes, operands and mode? */
-static enum insn_status check(const struct insn *insn, const struct insn_opcode *opc)
+/* Is the instruction allowed with these prefixes, operands and mode? */
+static enum insn_status check(const struct insn *insn, uint32_t flags)
 {
-	bool mem = insn->modrm < 0xc0;
+	bool mem = insn->modrm < 0xc0, opsize = insn->prefixes & INSN_PFX_OPSIZE;
 
-	if (opc->op == INSN_NONE)
+	if ((flags & OPC_NOREP) && (insn->prefixes & (INSN_PFX_REP | INSN_PFX_REPNE)))
 		return INSN_UNSUPPORTED;
-	if ((opc->flags & OPC_NOREP) && (insn->prefixes & (INSN_PFX_REP | INSN_PFX_REPNE)))
+	if (flags & (opsize ? OPC_NO66 : OPC_REQ66))
 		return INSN_UNSUPPORTED;
-	if ((opc->flags & OPC_NO66) && (insn->prefixes & INSN_PFX_OPSIZE))
+	if (flags & (mem ? OPC_REG : OPC_MEM))
 		return INSN_UNSUPPORTED;
-	if ((opc->flags & OPC_REQ66) && !(insn->prefixes & INSN_PFX_OPSIZE))
-		return INSN_UNSUPPORTED;
-	if (is_rm_form(opc->form) && (opc->flags & (mem ? OPC_REG : OPC_MEM)))
-		return INSN_UNSUPPORTED;
-	if (opc->flags & (insn->mode == INSN_MODE_64 ? OPC_NOT64 : OPC_ONLY64))
+	if (flags & (insn->mode == INSN_MODE_64 ? OPC_NOT64 : OPC_ONLY64))
 		return INSN_UNDEFINED;
 	return INSN_OK;
 }
@@ -183,23 +191,25 @@ static void set_sizes(struct insn *insn, uint32_t flags)
 	bool opsize = insn->prefixes & INSN_PFX_OPSIZE, asize = insn->prefixes & INSN_PFX_ASIZE;
 	bool long_mode = insn->mode == INSN_MODE_64;
 
-	if (long_mode)
+	if (long_mode) {
 		insn->asize = asize ? 4 : 8;
-	else
+		insn->osize = insn->rex & REX_W ? 8 : opsize ? 2 : 4;
+	} else {
 		insn->asize = (insn->mode == INSN_MODE_32) == asize ? 2 : 4;
-
+		insn->osize = (insn->mode == INSN_MODE_32) == opsize ? 2 : 4;
+	}
+	if (!(flags & OPC_SIZES))
+		return;
 	if (flags & OPC_BYTE)
 		insn->osize = 1;
 	else if (flags & OPC_F64)
 		insn->osize = long_mode ? 8 : 4;
-	else if (long_mode && (insn->rex & REX_W))
-		insn->osize = flags & OPC_MAX4 ? 4 : 8;
-	else if (long_mode && (flags & OPC_D64))
-		insn->osize = opsize ? 2 : 8;
+	else if ((flags & OPC_D64) && long_mode)
+		insn->osize = insn->osize == 2 ? 2 : 8;
+	else if (flags & OPC_MAX4)
+		insn->osize = MIN(insn->osize, 4);
 	else if (flags & OPC_MIN4)
-		insn->osize = 4;
-	else
-		insn->osize = (insn->mode != INSN_MODE_16) == opsize ? 2 : 4;
+		insn->osize = MAX(insn->osize, 4);
 }
 
 /* 16-bit addressing forms (SDM vol. 2, table 2-1). */
@@ -323,7 +333,7 @@ static void take_rm_operands(struct cursor *c, struct insn *insn, const struct i
 	}
 }
 
-/* Operands of the forms without ModRM. */
+/* Operands of the forms without ModRM, but FORM_NONE. */
 static void take_operands(struct cursor *c, struct insn *insn, const struct insn_opcode *opc,
 			  uint8_t opcode)
 {
@@ -360,7 +370,7 @@ static void take_operands(struct cursor *c, struct insn *insn, const struct insn
 		insn->src = OPND_IMM;
 		insn->imm = take_byte(c);
 		break;
-	default: /* FORM_NONE */
+	default:
 		break;
 	}
 }
@@ -371,30 +381,33 @@ static uint8_t byte_register(const struct insn *insn, uint8_t reg)
 	return !insn->rex && reg >= 4 && reg < 8 ? INSN_REG_AH + reg - 4 : reg;
 }
 
-/* What depends on the operands: width of E, high byte registers, the class of a move. */
-static void finish_operands(struct insn *insn, const struct insn_opcode *opc)
+/* Width of E where it is not the operand size. */
+static uint8_t special_width(const struct insn *insn, uint32_t flags)
 {
 	bool mem = insn->dst == OPND_MEM || insn->src == OPND_MEM;
 
-	insn->msize = insn->osize;
-	if (opc->flags & OPC_SRC8)
-		insn->msize = 1;
-	else if ((opc->flags & OPC_SRC16) || ((opc->flags & OPC_MEM16) && mem))
-		insn->msize = 2;
-	else if (opc->flags & OPC_NOSIZE)
-		insn->msize = 0;
-	else if (insn->op == INSN_MOVSX && !(opc->flags & (OPC_SRC8 | OPC_SRC16)))
-		insn->msize = MIN(insn->osize, 4); /* MOVSXD */
-	else if (insn->op == INSN_CMPXCHG8B)
-		insn->msize = insn->osize == 8 ? 16 : 8;
+	if (flags & OPC_SRC8)
+		return 1;
+	if (flags & OPC_SRC32)
+		return MIN(insn->osize, 4);
+	if (flags & OPC_SRC64)
+		return insn->osize == 8 ? 16 : 8;
+	if (flags & OPC_NOSIZE)
+		return 0;
+	return (flags & OPC_SRC16) || mem ? 2 : insn->osize;
+}
 
-	if (opc->flags & OPC_BYTE)
+/* What depends on the operands: width of E, high byte registers, the class of a move. */
+static void finish_operands(struct insn *insn, uint32_t flags)
+{
+	insn->msize = insn->osize;
+	if (flags & OPC_WIDTHS)
+		insn->msize = special_width(insn, flags);
+	if (flags & OPC_BYTE)
 		insn->reg = byte_register(insn, insn->reg);
 	if (insn->msize == 1)
 		insn->rm = byte_register(insn, insn->rm);
-
-	if (insn->op == INSN_MOV || insn->op == INSN_MOVNTI || insn->op == INSN_MOVZX ||
-	    insn->op == INSN_MOVSX) {
+	if (flags & OPC_MOV) {
 		if (insn->dst == OPND_MEM)
 			insn->mov = INSN_MOV_STORE;
 		else if (insn->src == OPND_MEM)
@@ -402,37 +415,46 @@ static void finish_operands(struct insn *insn, const struct insn_opcode *opc)
 	}
 }
 
-/* Undefined register numbers and LOCK where it is forbidden (SDM vol. 2, LOCK; MOV CR, DR). */
-static enum insn_status check_operands(struct insn *insn, const struct insn_opcode *opc)
+/* Undefined numbers of system registers (SDM vol. 2, MOV, MOV CR, MOV DR). */
+static enum insn_status check_sys(struct insn *insn)
 {
-	bool cr = insn->op == INSN_MOV_FROM_CR || insn->op == INSN_MOV_TO_CR;
-	bool dr = insn->op == INSN_MOV_FROM_DR || insn->op == INSN_MOV_TO_DR;
+	enum { KNOWN_CRS = BIT(0) | BIT(2) | BIT(3) | BIT(4) | BIT(8) };
+	bool ok;
 
-	if (insn->prefixes & INSN_PFX_LOCK) {
+	switch ((enum insn_op)insn->op) {
+	case INSN_MOV_FROM_CR:
+	case INSN_MOV_TO_CR:
 		/* LOCK MOV CR0 is another name of CR8 (APM vol. 3, MOV CRn: AltMovCr8). */
-		if (cr && insn->reg == 0)
+		if ((insn->prefixes & INSN_PFX_LOCK) && insn->reg == 0)
 			insn->reg = 8;
-		else if (!(opc->flags & OPC_LOCK) || insn->dst != OPND_MEM)
-			return INSN_UNDEFINED;
+		ok = BIT(insn->reg) & KNOWN_CRS;
+		break;
+	case INSN_MOV_FROM_DR:
+	case INSN_MOV_TO_DR:
+		ok = insn->reg < 8;
+		break;
+	default: /* segment registers; REX.R does not count */
+		insn->reg &= 7;
+		ok = insn->reg <= SEG_GS && (insn->op == INSN_MOV_FROM_SREG || insn->reg != SEG_CS);
+		break;
 	}
-	if (cr && !(BIT(insn->reg) & (BIT(0) | BIT(2) | BIT(3) | BIT(4) | BIT(8))))
-		return INSN_UNDEFINED;
-	if (dr && insn->reg >= 8)
-		return INSN_UNDEFINED;
-	if (insn->op == INSN_MOV_FROM_SREG || insn->op == INSN_MOV_TO_SREG) {
-		insn->reg &= 7; /* REX.R does not count */
-		if (insn->reg > SEG_GS || (insn->op == INSN_MOV_TO_SREG && insn->reg == SEG_CS))
-			return INSN_UNDEFINED;
-	}
-	return INSN_OK;
+	return ok ? INSN_OK : INSN_UNDEFINED;
+}
+
+/* LOCK needs memory to write, or is CR8's other name (SDM vol. 2, LOCK). */
+static bool is_lock_legal(const struct insn *insn, uint32_t flags)
+{
+	if (insn->op == INSN_MOV_FROM_CR || insn->op == INSN_MOV_TO_CR)
+		return (insn->modrm & 0x38) == 0 && !(insn->rex & REX_R);
+	return (flags & OPC_LOCK) && insn->dst == OPND_MEM;
 }
 
 enum insn_status insn_decode(struct insn *out, const uint8_t *bytes, size_t len,
 			     enum insn_mode mode)
 {
 	struct cursor c = {.bytes = bytes, .len = MIN(len, (size_t)INSN_MAX_LEN)};
+	enum insn_status status = INSN_OK;
 	struct insn_opcode opc;
-	enum insn_status status;
 	uint8_t opcode;
 
 	*out = (struct insn){
@@ -441,24 +463,30 @@ enum insn_status insn_decode(struct insn *out, const uint8_t *bytes, size_t len,
 		.base = INSN_REG_NONE,
 		.index = INSN_REG_NONE,
 	};
-	take_opcode(&c, out, &opcode, &opc);
+	opcode = take_opcode(&c, out, &opc);
 	if (c.status != INSN_OK)
 		return c.status;
-	pick_variant(out, opcode, &opc);
-	status = check(out, &opc);
+	if (opc.flags & OPC_VARIANT)
+		pick_variant(out, opcode, &opc);
+	if (opc.op == INSN_NONE)
+		return INSN_UNSUPPORTED;
+	if (opc.flags & OPC_CHECKS)
+		status = check(out, opc.flags);
 	if (status != INSN_OK)
 		return status;
 
 	out->op = opc.op;
 	out->cc = opcode & 0xf;
 	set_sizes(out, opc.flags);
-	if (is_rm_form(opc.form))
+	if (has_modrm(&opc))
 		take_rm_operands(&c, out, &opc);
-	else
+	else if (opc.form != FORM_NONE)
 		take_operands(&c, out, &opc, opcode);
-	finish_operands(out, &opc);
+	finish_operands(out, opc.flags);
 	if (c.status != INSN_OK)
 		return c.status;
 	out->len = (uint8_t)c.pos;
-	return check_operands(out, &opc);
+	if ((out->prefixes & INSN_PFX_LOCK) && !is_lock_legal(out, opc.flags))
+		return INSN_UNDEFINED;
+	return opc.form >= FORM_S_E ? check_sys(out) : INSN_OK;
 }

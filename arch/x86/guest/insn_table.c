@@ -13,14 +13,18 @@
 #define PAIR(first, op, form, flags) \
 	[first] = {op, form, OPC_BYTE | (flags)}, [(first) + 1] = {op, form, flags}
 
+#define PREFIX {0, 0, OPC_PREFIX}
+
 const struct insn_opcode insn_one_byte[256] = {
 	ALU(0x00, INSN_ADD, OPC_LOCK), ALU(0x08, INSN_OR, OPC_LOCK),
 	ALU(0x10, INSN_ADC, OPC_LOCK), ALU(0x18, INSN_SBB, OPC_LOCK),
 	ALU(0x20, INSN_AND, OPC_LOCK), ALU(0x28, INSN_SUB, OPC_LOCK),
 	ALU(0x30, INSN_XOR, OPC_LOCK), ALU(0x38, INSN_CMP, 0),
+	[0x26] = PREFIX, [0x2e] = PREFIX, [0x36] = PREFIX, [0x3e] = PREFIX,
+	[0x64 ... 0x67] = PREFIX, [0xf0] = PREFIX, [0xf2 ... 0xf3] = PREFIX,
 	[0x40 ... 0x47] = {INSN_INC, FORM_Z, OPC_NOT64},
 	[0x48 ... 0x4f] = {INSN_DEC, FORM_Z, OPC_NOT64},
-	[0x63] = {INSN_MOVSX, FORM_G_E, 0}, /* MOVSXD; ARPL outside of 64-bit mode */
+	[0x63] = {INSN_MOVSX, FORM_G_E, OPC_MOV | OPC_SRC32 | OPC_VARIANT}, /* MOVSXD; ARPL outside of 64-bit mode */
 	[0x69] = {INSN_IMUL_IMM, FORM_G_E_IMM, 0},
 	[0x6b] = {INSN_IMUL_IMM, FORM_G_E_IMM8, 0},
 	PAIR(0x6c, INSN_INS, FORM_NONE, OPC_MAX4),
@@ -31,16 +35,16 @@ const struct insn_opcode insn_one_byte[256] = {
 	[0x83] = {GROUP_1, FORM_E_IMM8, OPC_GROUP},
 	PAIR(0x84, INSN_TEST, FORM_E_G, 0),
 	PAIR(0x86, INSN_XCHG, FORM_E_G, OPC_LOCK),
-	PAIR(0x88, INSN_MOV, FORM_E_G, 0),
-	PAIR(0x8a, INSN_MOV, FORM_G_E, 0),
+	PAIR(0x88, INSN_MOV, FORM_E_G, OPC_MOV),
+	PAIR(0x8a, INSN_MOV, FORM_G_E, OPC_MOV),
 	[0x8c] = {INSN_MOV_FROM_SREG, FORM_E_S, OPC_MEM16},
 	[0x8e] = {INSN_MOV_TO_SREG, FORM_S_E, OPC_SRC16},
 	[0x8f] = {GROUP_1A, FORM_E, OPC_GROUP | OPC_D64},
-	[0x90 ... 0x97] = {INSN_XCHG, FORM_Z_A, 0}, /* 90: NOP without REX.B; PAUSE with F3 */
+	[0x90 ... 0x97] = {INSN_XCHG, FORM_Z_A, OPC_VARIANT}, /* 90: NOP without REX.B; PAUSE with F3 */
 	[0x9c] = {INSN_PUSHF, FORM_NONE, OPC_D64},
 	[0x9d] = {INSN_POPF, FORM_NONE, OPC_D64},
-	PAIR(0xa0, INSN_MOV, FORM_A_MOFFS, 0),
-	PAIR(0xa2, INSN_MOV, FORM_MOFFS_A, 0),
+	PAIR(0xa0, INSN_MOV, FORM_A_MOFFS, OPC_MOV),
+	PAIR(0xa2, INSN_MOV, FORM_MOFFS_A, OPC_MOV),
 	PAIR(0xa4, INSN_MOVS, FORM_NONE, 0),
 	PAIR(0xa6, INSN_CMPS, FORM_NONE, 0),
 	PAIR(0xa8, INSN_TEST, FORM_A_IMM, 0),
@@ -80,7 +84,7 @@ const struct insn_opcode insn_two_byte[256] = {
 	[0x01] = {GROUP_7, FORM_E, OPC_GROUP}, /* with mod 3 see insn_0f01 */
 	[0x06] = {INSN_CLTS, FORM_NONE, 0},
 	[0x08] = {INSN_INVD, FORM_NONE, 0},
-	[0x09] = {INSN_WBINVD, FORM_NONE, 0}, /* F3: WBNOINVD */
+	[0x09] = {INSN_WBINVD, FORM_NONE, OPC_VARIANT}, /* F3: WBNOINVD */
 	[0x20] = {INSN_MOV_FROM_CR, FORM_R_SYS, OPC_F64},
 	[0x21] = {INSN_MOV_FROM_DR, FORM_R_SYS, OPC_F64},
 	[0x22] = {INSN_MOV_TO_CR, FORM_SYS_R, OPC_F64},
@@ -98,14 +102,14 @@ const struct insn_opcode insn_two_byte[256] = {
 	[0xaf] = {INSN_IMUL, FORM_G_E, 0},
 	PAIR(0xb0, INSN_CMPXCHG, FORM_E_G, OPC_LOCK),
 	[0xb3] = {INSN_BTR, FORM_E_G, OPC_LOCK},
-	[0xb6] = {INSN_MOVZX, FORM_G_E, OPC_SRC8},
-	[0xb7] = {INSN_MOVZX, FORM_G_E, OPC_SRC16},
+	[0xb6] = {INSN_MOVZX, FORM_G_E, OPC_MOV | OPC_SRC8},
+	[0xb7] = {INSN_MOVZX, FORM_G_E, OPC_MOV | OPC_SRC16},
 	[0xba] = {GROUP_8, FORM_E_IMM8, OPC_GROUP},
 	[0xbb] = {INSN_BTC, FORM_E_G, OPC_LOCK},
-	[0xbe] = {INSN_MOVSX, FORM_G_E, OPC_SRC8},
-	[0xbf] = {INSN_MOVSX, FORM_G_E, OPC_SRC16},
+	[0xbe] = {INSN_MOVSX, FORM_G_E, OPC_MOV | OPC_SRC8},
+	[0xbf] = {INSN_MOVSX, FORM_G_E, OPC_MOV | OPC_SRC16},
 	PAIR(0xc0, INSN_XADD, FORM_E_G, OPC_LOCK),
-	[0xc3] = {INSN_MOVNTI, FORM_E_G, OPC_MEM | OPC_NP | OPC_MIN4},
+	[0xc3] = {INSN_MOVNTI, FORM_E_G, OPC_MOV | OPC_MEM | OPC_NP | OPC_MIN4},
 	[0xc7] = {GROUP_9, FORM_E, OPC_GROUP},
 };
 
@@ -167,11 +171,11 @@ const struct insn_opcode insn_groups[GROUP_COUNT][8] = {
 		[6] = {INSN_BTR, 0, OPC_LOCK}, [7] = {INSN_BTC, 0, OPC_LOCK},
 	},
 	[GROUP_9] = {
-		[1] = {INSN_CMPXCHG8B, 0, OPC_MEM | OPC_LOCK},
+		[1] = {INSN_CMPXCHG8B, 0, OPC_MEM | OPC_LOCK | OPC_SRC64},
 		[6] = {INSN_RDRAND, 0, OPC_REG | OPC_NOREP},
-		[7] = {INSN_RDSEED, 0, OPC_REG}, /* F3: RDPID */
+		[7] = {INSN_RDSEED, 0, OPC_REG | OPC_VARIANT}, /* F3: RDPID */
 	},
-	[GROUP_11] = {[0] = {INSN_MOV, 0, 0}},
+	[GROUP_11] = {[0] = {INSN_MOV, 0, OPC_MOV}},
 	[GROUP_15] = {
 		[6] = {INSN_CLWB, 0, OPC_MEM | OPC_REQ66 | OPC_NOREP | OPC_NOSIZE},
 		[7] = {INSN_CLFLUSH, 0, OPC_MEM | OPC_NOREP | OPC_NOSIZE}, /* 66: CLFLUSHOPT */

@@ -63,9 +63,10 @@ status_t __must_check irq_init(struct board *board, struct io_bus *bus);
 void lapic_deliver(struct vm *vm, const struct irq_message *msg);
 
 /*
- * Implemented by the local APIC. The PIC's INT output has changed, or was acknowledged and is
- * asserted again: pic_pending() tells its state, and pic_acknowledge() takes the vector. Called
- * from inside pic_acknowledge() too, so it may only note the change.
+ * Implemented by the local APIC. The PIC's INT output has changed (but for its fall by an
+ * acknowledge), or was acknowledged and is asserted again: pic_pending() tells its state, and
+ * pic_acknowledge() takes the vector. Called from inside pic_acknowledge() too, so it may only
+ * note the change.
  */
 void lapic_extint_changed(struct vm *vm);
 

@@ -34,9 +34,11 @@ struct pit_channel {
 
 struct pit {
 	struct pit_channel channel[3];
-	uint8_t port_b;		 /* writable bits of port 0x61 */
-	struct board *board;	 /* owner, for IRQ 0 */
-	struct timer timer;	 /* next rising edge of channel 0; armed only when there is one */
+	uint64_t edge;	     /* tick of channel 0's next rising edge, while the timer is armed */
+	uint32_t owed;	     /* edges that passed before the guest could be told */
+	uint8_t port_b;	     /* writable bits of port 0x61 */
+	struct board *board; /* owner, for IRQ 0 */
+	struct timer timer;  /* next rising edge of channel 0; armed only when there is one */
 	struct io_region region; /* ports 0x40 to 0x43 */
 	struct io_region port61; /* port 0x61 */
 };

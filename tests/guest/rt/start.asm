@@ -88,6 +88,11 @@ start64:
 		mov word [tss + 102], 104	; no I/O permission map
 		mov eax, 0x58
 		ltr ax
+		; An event that waits for memory of its stack is delivered anew; QEMU then forgets
+		; that it was a second fault. So the other stacks are touched now.
+		mov byte [stack_kernel_top - 8], 0
+		mov byte [stack_ist_top - 8], 0
+		mov byte [stack_user_top - 8], 0
 		xor ebp, ebp
 		call rt_main
 .stop:		cli
