@@ -6,6 +6,7 @@
 #include "socle/guest/context.h"
 #include "socle/guest/cpuid.h"
 #include "socle/guest/vcpu.h"
+#include "socle/kernel/clock.h"
 #include "socle/kernel/log.h"
 #include "socle/kernel/machine.h"
 #include "socle/loader/conf.h"
@@ -121,6 +122,7 @@ static status_t start(struct vm *vm)
 	uint64_t free = frames_account()->held[OWNER_FREE], spoken_for = promised();
 	uint64_t left = free > spoken_for ? free - spoken_for : 0;
 	char err[LOADER_ERROR_MAX];
+	uint64_t tsc;
 	struct x86_vcpu *boot = x86_vcpu(vm->vcpu[0]);
 	status_t status;
 
@@ -137,8 +139,10 @@ static status_t start(struct vm *vm)
 		return status;
 	}
 	board_reset(vm);
+	tsc = rdtsc();
+	vm->started_at = time_of_tsc(tsc);
 	for (unsigned i = 0; i < vm->settings.cpus; i++)
-		reset_vcpu(x86_vcpu(vm->vcpu[i]), -rdtsc());
+		reset_vcpu(x86_vcpu(vm->vcpu[i]), -tsc);
 	vendor->load(boot, X86_ALL);
 	boot->avail = boot->dirty = X86_ALL;
 	status = loader_load(vm, &boot->state, err, sizeof(err));

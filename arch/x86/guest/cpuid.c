@@ -3,6 +3,7 @@
 #include "socle/cpu/features.h"
 #include "socle/cpu/tsc.h"
 #include "socle/guest/cpuid.h"
+#include "socle/guest/pvclock.h"
 #include "socle/guest/vcpu.h"
 #include "socle/string.h"
 
@@ -76,6 +77,10 @@ static const struct cpuid_policy policies[] = {
 	{.leaf = 0xd, .subleaf = 9, .pass = {ALL, ALL, ALL, 0}},
 	{.leaf = LEAF_HYPERVISOR, .repeats = true},
 	{.leaf = LEAF_TIMING, .repeats = true},
+	{.leaf = PVCLOCK_CPUID_BASE, .repeats = true},
+	{.leaf = PVCLOCK_CPUID_FEATURES, .repeats = true,
+	 .set = {.eax = KVM_FEATURE_NOP_IO_DELAY | KVM_FEATURE_CLOCKSOURCE2 |
+			KVM_FEATURE_CLOCKSOURCE_STABLE}},
 	{.leaf = 0x80000000, .pass = {0, ALL, ALL, ALL}, .repeats = true},
 	{
 		.leaf = 0x80000001, .repeats = true,
@@ -101,16 +106,18 @@ static const struct cpuid_policy policies[] = {
 
 static uint8_t *slot_of(struct guest_cpuid *t, uint32_t leaf)
 {
-	uint32_t n = leaf & 0x0fffffff;
+	uint32_t n = leaf & 0xff;
 
 	if (n >= CPUID_LEAVES)
 		return NULL;
-	switch (leaf >> 28) {
+	switch (leaf & ~0xffu) {
 	case 0:
 		return &t->basic[n];
-	case 4:
+	case LEAF_HYPERVISOR:
 		return &t->hypervisor[n];
-	case 8:
+	case PVCLOCK_CPUID_BASE:
+		return &t->pv[n];
+	case 0x80000000:
 		return &t->extended[n];
 	default:
 		return NULL;
@@ -138,6 +145,12 @@ static void fix_up(struct cpuid *r, uint32_t leaf, uint32_t subleaf, unsigned cp
 		memcpy(&r->ebx, "Socl", 4);
 		memcpy(&r->ecx, "eSoc", 4);
 		memcpy(&r->edx, "le\0\0", 4);
+		break;
+	case PVCLOCK_CPUID_BASE:
+		r->eax = PVCLOCK_CPUID_FEATURES;
+		memcpy(&r->ebx, "KVMK", 4);
+		memcpy(&r->ecx, "VMKV", 4);
+		memcpy(&r->edx, "M\0\0\0", 4);
 		break;
 	case LEAF_TIMING: /* EAX: TSC in kHz, EBX: local APIC timer in kHz */
 		r->eax = tsc_hz / 1000;
@@ -240,11 +253,12 @@ static void apply_dynamic(struct x86_vcpu *v, const struct cpuid_entry *e, uint3
 struct cpuid cpuid_guest(struct x86_vcpu *v, uint32_t leaf, uint32_t subleaf)
 {
 	const struct guest_cpuid *t = v->cpuid;
-	const uint8_t *map = leaf >> 28 == 0   ? t->basic
-			     : leaf >> 28 == 8 ? t->extended
-			     : leaf >> 28 == 4 ? t->hypervisor
-					       : NULL;
-	uint32_t n = leaf & 0x0fffffff;
+	uint32_t n = leaf & 0xff, class = leaf & ~0xffu;
+	const uint8_t *map = class == 0		     ? t->basic
+			     : class == 0x80000000	     ? t->extended
+			     : class == LEAF_HYPERVISOR    ? t->hypervisor
+			     : class == PVCLOCK_CPUID_BASE ? t->pv
+							   : NULL;
 	const struct cpuid_entry *e;
 	struct cpuid r;
 

@@ -4,6 +4,7 @@
 #include "socle/cpu/regs.h"
 #include "socle/guest/cpuid.h"
 #include "socle/guest/msr.h"
+#include "socle/guest/pvclock.h"
 
 #define ANY UINT64_MAX
 
@@ -42,6 +43,7 @@ static void shift_tsc(struct x86_vcpu *v, uint64_t by)
 	v->tsc_offset += by;
 	*msr_stored(v, MSR_TSC_ADJUST) += by;
 	vendor->set_tsc_offset(v);
+	pvclock_update(v);
 }
 
 static enum msr_result tsc_write(struct x86_vcpu *v, uint32_t index __unused, uint64_t value)

@@ -73,8 +73,9 @@ static uint64_t reserved_bits(const struct walk *w, unsigned level, uint64_t pte
 		bits |= NX;
 	if (!w->m.la)
 		bits |= MASK(62, 52);
+	/* Accessed is reserved in a PDPTE, too, but QEMU's TCG sets it. */
 	if (w->m.pae && level == 3)
-		return bits | NX | MASK(8, 5) | MASK(2, 1);
+		return bits | NX | MASK(8, 6) | MASK(2, 1);
 	if (level > 3)
 		bits |= PS;
 	else if (level > 1 && (pte & PS))

@@ -35,6 +35,7 @@ struct cpuid_entry {
 struct guest_cpuid {
 	uint8_t basic[CPUID_LEAVES];	  /* leaf n: index in entry[] */
 	uint8_t hypervisor[CPUID_LEAVES]; /* 0x40000000 + n */
+	uint8_t pv[CPUID_LEAVES];	  /* 0x40000100 + n: the KVM interface */
 	uint8_t extended[CPUID_LEAVES];	  /* 0x80000000 + n */
 	unsigned entries;		  /* used */
 	struct cpuid_entry entry[CPUID_ENTRIES];

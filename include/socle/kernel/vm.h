@@ -80,6 +80,7 @@ struct vm {
 	struct board *board;	     /* its chips (platform/) */
 	struct vcpu *vcpu[VM_MAX_VCPUS];
 	unsigned starts;	     /* how often it was started */
+	uint64_t started_at;	     /* ns since boot, of the last start */
 	uint64_t log_window;	     /* rate limit of vm_log(): start of the window, ns */
 	unsigned log_lines;	     /* lines in that window */
 	unsigned log_dropped;	     /* not printed since */
