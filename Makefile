@@ -31,7 +31,7 @@ SRCS_C	:= $(wildcard $(addsuffix /*.c,$(ROOMS)))
 SRCS_N	:= $(wildcard $(addsuffix /*.asm,$(ROOMS)))
 OBJS	:= $(SRCS_C:%.c=$(B)/%.o) $(SRCS_N:%.asm=$(B)/%.asm.o)
 
-WARN	:= -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
+WARN	:= -Wall -Wextra -Werror -Wno-unused-parameter -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
 	   -Wold-style-definition -Wundef -Wvla -Wwrite-strings -Wimplicit-fallthrough -Wformat=2
 CFLAGS	:= -std=gnu17 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
 	   -mgeneral-regs-only -fno-asynchronous-unwind-tables -fno-strict-aliasing -fno-common \

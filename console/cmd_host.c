@@ -54,7 +54,7 @@ struct log_printer {
 	struct format_sink *out; /* of the command */
 };
 
-static void print_line(struct log_sink *sink, enum log_level level __unused, const char *text,
+static void print_line(struct log_sink *sink, enum log_level level, const char *text,
 		       size_t len)
 {
 	struct log_printer *printer = container_of(sink, struct log_printer, sink);
@@ -137,7 +137,7 @@ static void poweroff(const struct command_call *call)
 CONSOLE_COMMAND(poweroff, .name = "poweroff", .args = "[STATUS]", .run = poweroff,
 		.help = "turn the whole machine off");
 
-static void reboot(const struct command_call *call __unused)
+static void reboot(const struct command_call *call)
 {
 	machine_reboot();
 }

@@ -18,7 +18,7 @@ void tty_write(const char *text, size_t len)
 	at_start = text[len - 1] == '\n' || (at_start && len == 1 && text[0] == '\r');
 }
 
-static void tty_put(struct format_sink *sink __unused, char c)
+static void tty_put(struct format_sink *sink, char c)
 {
 	if (c == '\n')
 		tty_write("\r\n", 2);

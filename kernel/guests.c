@@ -5,6 +5,7 @@
 #include "socle/cpu/regs.h"
 #include "socle/guest/context.h"
 #include "socle/guest/cpuid.h"
+#include "socle/guest/msr.h"
 #include "socle/guest/vcpu.h"
 #include "socle/kernel/clock.h"
 #include "socle/kernel/log.h"
@@ -28,6 +29,7 @@ static status_t create_vcpu(struct vm *vm, unsigned id, const struct guest_cpuid
 	if (!v)
 		return -S_NOMEM;
 	v->cpuid = cpuid;
+	msr_create(v);
 	list_init(&v->base.run_link);
 	status = context_create(v);
 	if (!status)
@@ -166,7 +168,7 @@ static void stop(struct vm *vm)
 	guest_mem_close(&vm->mem);
 }
 
-static void conf_error(struct conf *conf __unused, const char *message)
+static void conf_error(struct conf *conf, const char *message)
 {
 	log_error("%s", message);
 }

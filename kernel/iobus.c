@@ -5,14 +5,14 @@
 
 enum { PORTS = 65536 };
 
-static uint64_t ones_read(struct io_region *r __unused, struct vcpu *v __unused,
-			  uint32_t offset __unused, unsigned size __unused)
+static uint64_t ones_read(struct io_region *r, struct vcpu *v,
+			  uint32_t offset, unsigned size)
 {
 	return UINT64_MAX;
 }
 
-static void ones_write(struct io_region *r __unused, struct vcpu *v __unused,
-		       uint32_t offset __unused, unsigned size __unused, uint64_t value __unused)
+static void ones_write(struct io_region *r, struct vcpu *v,
+		       uint32_t offset, unsigned size, uint64_t value)
 {
 }
 

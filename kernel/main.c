@@ -31,7 +31,7 @@ static struct options options;
 void kernel_main(uint64_t info_pa, uint64_t boot_tsc) __noreturn;
 
 /* Before the console is there, lines go straight to the wire. */
-static void early_line(struct log_sink *sink __unused, enum log_level level __unused,
+static void early_line(struct log_sink *sink, enum log_level level,
 		       const char *text, size_t len)
 {
 	serial_write(text, len);
@@ -39,12 +39,12 @@ static void early_line(struct log_sink *sink __unused, enum log_level level __un
 }
 static struct log_sink early_sink = {early_line};
 
-static void console_write(struct console_out *out __unused, const char *text, size_t len)
+static void console_write(struct console_out *out, const char *text, size_t len)
 {
 	serial_write(text, len);
 }
 
-static size_t console_room(struct console_out *out __unused)
+static size_t console_room(struct console_out *out)
 {
 	return serial_room();
 }

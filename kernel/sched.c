@@ -25,7 +25,7 @@ void sched_kick(void)
 		__atomic_or_fetch(&current->requests, VCPU_REQ_LEAVE, __ATOMIC_RELAXED);
 }
 
-static void slice_end(struct timer *t __unused)
+static void slice_end(struct timer *t)
 {
 	sched_kick();
 }
@@ -88,7 +88,7 @@ static void idle(void)
 {
 	uint64_t start;
 
-	if (frames_scrub_one()) {
+	if (frames_scrub_some()) {
 		__asm__ volatile("sti; nop; cli" ::: "memory");
 		return;
 	}

@@ -2,6 +2,10 @@
 /* The C library's memory and string functions, some of which compilers call on their own. */
 #include "socle/string.h"
 
+#undef memcpy
+#undef memset
+#undef memcmp
+
 /*
  * Compilers recognise a loop that is memset() or strlen() and replace it with a call, here with a
  * call of the function to itself. An empty statement that "changes" the pointer hides the idiom.

@@ -40,6 +40,12 @@ static struct list free_blocks = LIST_INIT(free_blocks);
 static struct list split_blocks = LIST_INIT(split_blocks);
 static struct frames_account account;
 
+/* How far the last dirty block is zeroed. Forgotten when somebody takes it. */
+static struct scrub {
+	struct block *block; /* NULL: none begun */
+	unsigned page;	     /* next to be zeroed */
+} scrub;
+
 static uint64_t block_pa(const struct block *b)
 {
 	return (uint64_t)(b - blocks) << BLOCK_SHIFT;
@@ -141,6 +147,8 @@ void frames_init(const struct mem_range *given, unsigned count)
 static uint64_t take_whole(struct block *b, uint32_t owner)
 {
 	ASSERT(b->state == BLOCK_FREE);
+	if (scrub.block == b)
+		scrub.block = NULL;
 	list_remove(&b->link);
 	b->state = BLOCK_WHOLE;
 	b->owner = owner;
@@ -194,6 +202,8 @@ static struct block *split_one(void)
 		return NULL;
 	/* From the end: large frames are taken from the front, so both stay contiguous longer. */
 	b = list_entry(free_blocks.prev, struct block, link);
+	if (scrub.block == b)
+		scrub.block = NULL;
 	list_remove(&b->link);
 	b->state = BLOCK_SPLIT;
 	b->free_pages = BLOCK_PAGES;
@@ -321,14 +331,19 @@ void pages_free(void *va, size_t bytes, uint32_t owner)
 		free_pages(virt_to_phys(va), DIV_ROUND_UP(bytes, PAGE_SIZE), owner);
 }
 
-bool frames_scrub_one(void)
+bool frames_scrub_some(void)
 {
 	struct block *b = list_entry(free_blocks.prev, struct block, link);
 
 	/* Clean blocks gather at the front, where large frames are taken from; dirty ones behind. */
 	if (list_empty(&free_blocks) || b->clean)
 		return false;
-	zero(block_pa(b), BLOCK_SIZE);
+	if (scrub.block != b)
+		scrub = (struct scrub){.block = b};
+	zero(block_pa(b) + scrub.page * PAGE_SIZE, PAGE_SIZE);
+	if (++scrub.page < BLOCK_PAGES)
+		return true;
+	scrub.block = NULL;
 	b->clean = true;
 	list_remove(&b->link);
 	list_add_head(&free_blocks, &b->link);

@@ -48,7 +48,7 @@ struct releaser {
 	struct guest_mem *mem;
 };
 
-static bool release_leaf(struct pt_visitor *v, uint64_t va __unused, const struct pt_mapping *m)
+static bool release_leaf(struct pt_visitor *v, uint64_t va, const struct pt_mapping *m)
 {
 	struct guest_mem *mem = container_of(v, struct releaser, visitor)->mem;
 

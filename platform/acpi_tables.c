@@ -218,7 +218,7 @@ status_t acpi_tables_build(const struct vm_settings *settings, uint8_t *buf, siz
 			   uint64_t gpa)
 {
 	struct builder b = {.buf = buf, .size = size, .gpa = gpa};
-	size_t dsdt_size = (size_t)(dsdt_aml_end - dsdt_aml);
+	size_t dsdt_size = (uintptr_t)dsdt_aml_end - (uintptr_t)dsdt_aml;
 	struct acpi_header *tables[2], *rsdt, *xsdt;
 	struct acpi_rsdp *rsdp;
 	struct acpi_facs *facs;

@@ -124,8 +124,8 @@ static void window_write(struct ioapic *ioapic, uint32_t value)
 	service_level(ioapic, pin);
 }
 
-static uint64_t ioapic_read(struct io_region *r, struct vcpu *vcpu __unused, uint32_t offset,
-			    unsigned size __unused)
+static uint64_t ioapic_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
+			    unsigned size)
 {
 	const struct ioapic *ioapic = container_of(r, struct ioapic, region);
 
@@ -138,7 +138,7 @@ static uint64_t ioapic_read(struct io_region *r, struct vcpu *vcpu __unused, uin
 	return 0;
 }
 
-static void ioapic_write(struct io_region *r, struct vcpu *vcpu __unused, uint32_t offset,
+static void ioapic_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
 			 unsigned size, uint64_t value)
 {
 	struct ioapic *ioapic = container_of(r, struct ioapic, region);

@@ -19,11 +19,14 @@ enum { PRIORITY_CLASS = 0xf0 };
 static void set_bit(struct lapic_vectors *v, uint8_t vector)
 {
 	v->bits[vector / 64] |= BIT(vector % 64);
+	v->words |= 1u << vector / 64;
 }
 
 static void clear_bit(struct lapic_vectors *v, uint8_t vector)
 {
 	v->bits[vector / 64] &= ~BIT(vector % 64);
+	if (!v->bits[vector / 64])
+		v->words &= ~(1u << vector / 64);
 }
 
 static bool test_bit(const struct lapic_vectors *v, uint8_t vector)
@@ -33,10 +36,12 @@ static bool test_bit(const struct lapic_vectors *v, uint8_t vector)
 
 static int highest(const struct lapic_vectors *v)
 {
-	for (int i = 3; i >= 0; i--)
-		if (v->bits[i])
-			return i * 64 + 63 - __builtin_clzll(v->bits[i]);
-	return -1;
+	unsigned word;
+
+	if (!v->words)
+		return -1;
+	word = 31u - (unsigned)__builtin_clz(v->words);
+	return (int)(word * 64 + 63 - (unsigned)__builtin_clzll(v->bits[word]));
 }
 
 bool lapic_x2apic(const struct lapic *l)
@@ -65,7 +70,8 @@ static int deliverable(const struct lapic *l)
 	int vector = highest(&l->irr);
 
 	return vector >= 0 && ((uint32_t)vector & PRIORITY_CLASS) > (ppr(l) & PRIORITY_CLASS)
-		       ? vector : -1;
+		       ? vector
+		       : -1;
 }
 
 static int pending(struct x86_vcpu *v)
@@ -299,8 +305,8 @@ void lapic_write(struct lapic *l, uint32_t reg, uint32_t value)
 	}
 }
 
-static uint64_t region_read(struct io_region *r __unused, struct vcpu *vcpu, uint32_t offset,
-			    unsigned size __unused)
+static uint64_t region_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
+			    unsigned size)
 {
 	struct lapic *l = x86_vcpu(vcpu)->lapic;
 
@@ -309,8 +315,8 @@ static uint64_t region_read(struct io_region *r __unused, struct vcpu *vcpu, uin
 	return offset % 0x10 ? 0 : lapic_read(l, offset);
 }
 
-static void region_write(struct io_region *r __unused, struct vcpu *vcpu, uint32_t offset,
-			 unsigned size __unused, uint64_t value)
+static void region_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
+			 unsigned size, uint64_t value)
 {
 	struct lapic *l = x86_vcpu(vcpu)->lapic;
 
@@ -325,19 +331,21 @@ status_t lapic_add_region(struct vm *vm)
 
 	if (!r)
 		return -S_NOMEM;
-	*r = (struct io_region){.ops = &ops, .name = "lapic", .base = LAPIC_GPA, .len = PAGE_SIZE,
-				.widths = IO_32};
+	*r = (struct io_region){
+		.ops = &ops, .name = "lapic", .base = LAPIC_GPA, .len = PAGE_SIZE, .widths = IO_32};
 	return io_add_mmio(&vm->io, r);
 }
 
-static enum msr_result base_read(struct x86_vcpu *v, uint32_t index __unused, uint64_t *value)
+static enum msr_result base_read(struct x86_vcpu *v, uint32_t index,
+				 uint64_t *slot, uint64_t *value)
 {
 	*value = v->lapic->base;
 	return MSR_OK;
 }
 
 /* Legal transitions: SDM vol. 3, 11.12.5. The registers stay where they are. */
-static enum msr_result base_write(struct x86_vcpu *v, uint32_t index __unused, uint64_t value)
+static enum msr_result base_write(struct x86_vcpu *v, uint32_t index,
+				  uint64_t *slot, uint64_t value)
 {
 	struct lapic *l = v->lapic;
 	uint64_t mode = value & (BASE_ENABLE | BASE_X2APIC);
@@ -362,7 +370,8 @@ static bool x2apic_readable(uint32_t reg)
 	       (reg >= APIC_LVT_TIMER && reg <= APIC_TIMER_CURRENT) || reg == APIC_TIMER_DIVIDE;
 }
 
-static enum msr_result x2apic_read(struct x86_vcpu *v, uint32_t index, uint64_t *value)
+static enum msr_result x2apic_read(struct x86_vcpu *v, uint32_t index,
+				   uint64_t *slot, uint64_t *value)
 {
 	struct lapic *l = v->lapic;
 	uint32_t reg = (index - MSR_X2APIC) * 0x10;
@@ -378,7 +387,8 @@ static enum msr_result x2apic_read(struct x86_vcpu *v, uint32_t index, uint64_t 
 	return MSR_OK;
 }
 
-static enum msr_result x2apic_write(struct x86_vcpu *v, uint32_t index, uint64_t value)
+static enum msr_result x2apic_write(struct x86_vcpu *v, uint32_t index,
+				    uint64_t *slot, uint64_t value)
 {
 	struct lapic *l = v->lapic;
 	uint32_t reg = (index - MSR_X2APIC) * 0x10;
@@ -418,26 +428,46 @@ static enum msr_result x2apic_write(struct x86_vcpu *v, uint32_t index, uint64_t
 	return MSR_OK;
 }
 
-static enum msr_result deadline_read(struct x86_vcpu *v, uint32_t index __unused, uint64_t *value)
+static enum msr_result deadline_read(struct x86_vcpu *v, uint32_t index,
+				     uint64_t *slot, uint64_t *value)
 {
 	*value = v->lapic->deadline;
 	return MSR_OK;
 }
 
-static enum msr_result deadline_write(struct x86_vcpu *v, uint32_t index __unused, uint64_t value)
+static enum msr_result deadline_write(struct x86_vcpu *v, uint32_t index,
+				      uint64_t *slot, uint64_t value)
 {
 	lapic_timer_deadline(v->lapic, value);
 	return MSR_OK;
 }
 
 static const struct msr_policy lapic_msrs[] = {
-	{.name = "apic_base", .index = MSR_APIC_BASE, .count = 1, .read = MSR_EMULATED,
-	 .write = MSR_EMULATED, .valid = UINT64_MAX, .rd = base_read, .wr = base_write},
-	{.name = "x2apic", .index = MSR_X2APIC, .count = 0x40, .read = MSR_EMULATED,
-	 .write = MSR_EMULATED, NEEDS(1, REG_ECX, 21), .valid = UINT64_MAX, .rd = x2apic_read,
+	{.name = "apic_base",
+	 .index = MSR_APIC_BASE,
+	 .count = 1,
+	 .read = MSR_EMULATED,
+	 .write = MSR_EMULATED,
+	 .valid = UINT64_MAX,
+	 .rd = base_read,
+	 .wr = base_write},
+	{.name = "x2apic",
+	 .index = MSR_X2APIC,
+	 .count = 0x40,
+	 .read = MSR_EMULATED,
+	 .write = MSR_EMULATED,
+	 NEEDS(1, REG_ECX, 21),
+	 .valid = UINT64_MAX,
+	 .rd = x2apic_read,
 	 .wr = x2apic_write},
-	{.name = "tsc_deadline", .index = MSR_TSC_DEADLINE, .count = 1, .read = MSR_EMULATED,
-	 .write = MSR_EMULATED, NEEDS(1, REG_ECX, 24), .valid = UINT64_MAX, .rd = deadline_read,
+	{.name = "tsc_deadline",
+	 .index = MSR_TSC_DEADLINE,
+	 .count = 1,
+	 .read = MSR_EMULATED,
+	 .write = MSR_EMULATED,
+	 NEEDS(1, REG_ECX, 24),
+	 .valid = UINT64_MAX,
+	 .rd = deadline_read,
 	 .wr = deadline_write},
 };
 MSR_POLICIES(lapic_msrs);

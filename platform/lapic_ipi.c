@@ -84,6 +84,10 @@ void lapic_send(struct lapic *l, uint64_t icr)
 		.logical = icr & ICR_LOGICAL,
 	};
 
+	if (shorthand == DEST_SELF && msg.delivery == IRQ_FIXED) {
+		lapic_request(l, msg.vector, false);
+		return;
+	}
 	/* INIT level de-assert: nothing on any CPU since the Pentium (SDM vol. 3, 11.6.1). */
 	if (msg.delivery == IRQ_INIT && (icr & ICR_LEVEL) && !(icr & ICR_ASSERT))
 		return;

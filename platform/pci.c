@@ -86,7 +86,7 @@ static void data_write(struct pci *pci, unsigned byte, unsigned size, uint32_t v
 }
 
 /* CONFIG_ADDRESS answers to aligned 32-bit accesses only; a byte at its second is another port. */
-static uint64_t pci_read(struct io_region *r, struct vcpu *vcpu __unused, uint32_t offset,
+static uint64_t pci_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
 			 unsigned size)
 {
 	struct pci *pci = container_of(r, struct pci, region);
@@ -100,7 +100,7 @@ static uint64_t pci_read(struct io_region *r, struct vcpu *vcpu __unused, uint32
 	return UINT64_MAX;
 }
 
-static void pci_write(struct io_region *r, struct vcpu *vcpu __unused, uint32_t offset,
+static void pci_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
 		      unsigned size, uint64_t value)
 {
 	struct pci *pci = container_of(r, struct pci, region);

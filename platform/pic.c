@@ -50,9 +50,12 @@ static uint8_t requests(const struct pic *pic, unsigned n)
 static int highest(const struct pic *pic, unsigned n)
 {
 	const struct pic_chip *chip = &pic->chip[n];
-	uint8_t request = requests(pic, n) & ~chip->imr;
-	uint8_t serving = chip->isr;
+	uint8_t request, serving = chip->isr;
 
+	/* With all masked, as under an operating system that uses the I/O APIC, that is quick. */
+	if (chip->imr == 0xff)
+		return -1;
+	request = requests(pic, n) & ~chip->imr;
 	if (!request)
 		return -1;
 	if (chip->special_mask)
@@ -72,12 +75,12 @@ static int highest(const struct pic *pic, unsigned n)
 
 bool pic_pending(const struct pic *pic)
 {
-	return highest(pic, MASTER) >= 0;
+	return pic->intr;
 }
 
 static void pic_update(struct pic *pic)
 {
-	bool intr = pic_pending(pic);
+	bool intr = highest(pic, MASTER) >= 0;
 
 	if (intr != pic->intr) {
 		pic->intr = intr;
@@ -260,38 +263,38 @@ static uint8_t chip_read(struct pic *pic, unsigned n, uint32_t offset)
 	return chip->read_isr ? chip->isr : requests(pic, n);
 }
 
-static uint64_t master_read(struct io_region *r, struct vcpu *vcpu __unused, uint32_t offset,
-			    unsigned size __unused)
+static uint64_t master_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
+			    unsigned size)
 {
 	return chip_read(container_of(r, struct pic, master), MASTER, offset);
 }
 
-static void master_write(struct io_region *r, struct vcpu *vcpu __unused, uint32_t offset,
-			 unsigned size __unused, uint64_t value)
+static void master_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
+			 unsigned size, uint64_t value)
 {
 	chip_write(container_of(r, struct pic, master), MASTER, offset, (uint8_t)value);
 }
 
-static uint64_t slave_read(struct io_region *r, struct vcpu *vcpu __unused, uint32_t offset,
-			   unsigned size __unused)
+static uint64_t slave_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
+			   unsigned size)
 {
 	return chip_read(container_of(r, struct pic, slave), SLAVE, offset);
 }
 
-static void slave_write(struct io_region *r, struct vcpu *vcpu __unused, uint32_t offset,
-			unsigned size __unused, uint64_t value)
+static void slave_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
+			unsigned size, uint64_t value)
 {
 	chip_write(container_of(r, struct pic, slave), SLAVE, offset, (uint8_t)value);
 }
 
-static uint64_t elcr_read(struct io_region *r, struct vcpu *vcpu __unused, uint32_t offset,
-			  unsigned size __unused)
+static uint64_t elcr_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
+			  unsigned size)
 {
 	return container_of(r, struct pic, elcr)->chip[offset & 1].elcr;
 }
 
-static void elcr_write(struct io_region *r, struct vcpu *vcpu __unused, uint32_t offset,
-		       unsigned size __unused, uint64_t value)
+static void elcr_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
+		       unsigned size, uint64_t value)
 {
 	struct pic *pic = container_of(r, struct pic, elcr);
 	struct pic_chip *chip = &pic->chip[offset & 1];

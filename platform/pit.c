@@ -363,8 +363,8 @@ static void set_gate(struct pit_channel *ch, bool gate)
 	ch->gate = gate;
 }
 
-static uint64_t pit_read(struct io_region *r, struct vcpu *vcpu __unused, uint32_t offset,
-			 unsigned size __unused)
+static uint64_t pit_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
+			 unsigned size)
 {
 	struct pit *pit = container_of(r, struct pit, region);
 
@@ -373,8 +373,8 @@ static uint64_t pit_read(struct io_region *r, struct vcpu *vcpu __unused, uint32
 	return read_channel(&pit->channel[array_index_nospec(offset, ARRAY_SIZE(pit->channel))]);
 }
 
-static void pit_write(struct io_region *r, struct vcpu *vcpu __unused, uint32_t offset,
-		      unsigned size __unused, uint64_t value)
+static void pit_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
+		      unsigned size, uint64_t value)
 {
 	struct pit *pit = container_of(r, struct pit, region);
 
@@ -385,8 +385,8 @@ static void pit_write(struct io_region *r, struct vcpu *vcpu __unused, uint32_t 
 			      (uint8_t)value);
 }
 
-static uint64_t port61_read(struct io_region *r, struct vcpu *vcpu __unused,
-			    uint32_t offset __unused, unsigned size __unused)
+static uint64_t port61_read(struct io_region *r, struct vcpu *vcpu,
+			    uint32_t offset, unsigned size)
 {
 	struct pit *pit = container_of(r, struct pit, port61);
 	struct pit_channel *ch = &pit->channel[SPEAKER_CHANNEL];
@@ -401,8 +401,8 @@ static uint64_t port61_read(struct io_region *r, struct vcpu *vcpu __unused,
 	return value;
 }
 
-static void port61_write(struct io_region *r, struct vcpu *vcpu __unused, uint32_t offset __unused,
-			 unsigned size __unused, uint64_t value)
+static void port61_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
+			 unsigned size, uint64_t value)
 {
 	struct pit *pit = container_of(r, struct pit, port61);
 

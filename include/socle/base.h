@@ -50,6 +50,8 @@
 #define __noinline     __attribute__((noinline))
 #define __cold	       __attribute__((cold))
 #define __printf(f, a) __attribute__((format(printf, f, a)))
+/* For the exit path: functions without arrays, in which a stack guard would guard nothing. */
+#define __hot	       __attribute__((hot, no_stack_protector))
 #define __section(s)   __attribute__((section(s), used))
 #undef __always_inline
 #define __always_inline inline __attribute__((always_inline))

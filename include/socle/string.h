@@ -15,6 +15,11 @@ int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t len);
 char *strchr(const char *s, int c);
 
+/* So that short copies of a known length become moves. */
+#define memcpy(dst, src, len)	__builtin_memcpy(dst, src, len)
+#define memset(dst, value, len) __builtin_memset(dst, value, len)
+#define memcmp(a, b, len)	__builtin_memcmp(a, b, len)
+
 /*
  * Copies @src into @dst of @size bytes and always terminates it.
  * Returns false if the text was cut.

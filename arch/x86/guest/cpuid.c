@@ -175,7 +175,7 @@ void cpuid_build(struct guest_cpuid *t, unsigned cpus)
 
 	memset(t, 0, sizeof(*t));
 	t->entries = 1;
-	t->entry[0].repeats = true;
+	t->entry[0].repeats = t->entry[0].simple = true;
 	for (unsigned i = 0; i < ARRAY_SIZE(policies); i++) {
 		const struct cpuid_policy *p = &policies[i];
 		uint32_t max = p->leaf >= 0x80000000 ? max_extended : max_basic;
@@ -191,6 +191,7 @@ void cpuid_build(struct guest_cpuid *t, unsigned cpus)
 		e->value.edx = (host.edx & p->pass.edx) | p->set.edx;
 		e->dynamic = p->dynamic;
 		e->repeats = p->repeats;
+		e->simple = p->repeats && p->dynamic == CPUID_STATIC;
 		fix_up(&e->value, p->leaf, p->subleaf, cpus);
 		if (p->subleaf == 0)
 			*slot = t->entries;

@@ -18,44 +18,12 @@ void exit_bind_cr8(const struct cr8_ops *ops)
 
 void exit_cpuid(struct x86_vcpu *v)
 {
-	uint64_t *gpr = v->state.gpr;
-	struct cpuid r = cpuid_guest(v, gpr[GPR_RAX], gpr[GPR_RCX]);
+	const uint64_t *gpr = v->state.gpr;
 
-	gpr[GPR_RAX] = r.eax;
-	gpr[GPR_RBX] = r.ebx;
-	gpr[GPR_RCX] = r.ecx;
-	gpr[GPR_RDX] = r.edx;
+	exit_cpuid_result(v, cpuid_guest(v, gpr[GPR_RAX], gpr[GPR_RCX]));
 }
 
-static bool msr_fault(struct x86_vcpu *v)
-{
-	v->stats.msr_faults++;
-	x86_raise_error(v, VEC_GP, 0);
-	return false;
-}
-
-bool exit_msr_read(struct x86_vcpu *v)
-{
-	uint64_t *gpr = v->state.gpr, value;
-
-	if (unlikely(msr_guest_read(v, gpr[GPR_RCX], &value) != MSR_OK))
-		return msr_fault(v);
-	gpr[GPR_RAX] = (uint32_t)value;
-	gpr[GPR_RDX] = value >> 32;
-	return true;
-}
-
-bool exit_msr_write(struct x86_vcpu *v)
-{
-	uint64_t *gpr = v->state.gpr;
-	uint64_t value = (uint32_t)gpr[GPR_RAX] | gpr[GPR_RDX] << 32;
-
-	if (unlikely(msr_guest_write(v, gpr[GPR_RCX], value) != MSR_OK))
-		return msr_fault(v);
-	return true;
-}
-
-void exit_port_in(struct x86_vcpu *v, uint16_t port, unsigned size)
+__hot void exit_port_in(struct x86_vcpu *v, uint16_t port, unsigned size)
 {
 	uint32_t value = io_port_read(&v->base.vm->io, &v->base, port, size);
 	uint64_t *rax = &v->state.gpr[GPR_RAX];
@@ -69,7 +37,7 @@ void exit_port_in(struct x86_vcpu *v, uint16_t port, unsigned size)
 		*rax = value;
 }
 
-void exit_port_out(struct x86_vcpu *v, uint16_t port, unsigned size)
+__hot void exit_port_out(struct x86_vcpu *v, uint16_t port, unsigned size)
 {
 	uint32_t value = v->state.gpr[GPR_RAX];
 
@@ -127,7 +95,7 @@ void exit_cr8(struct x86_vcpu *v)
 	x86_dirty(v, X86_RIP | X86_RFLAGS);
 }
 
-static void no_memory(struct x86_vcpu *v, const char *what, uint64_t gpa)
+static __noinline __cold void no_memory(struct x86_vcpu *v, const char *what, uint64_t gpa)
 {
 	x86_load(v, X86_RIP | X86_SEG);
 	vm_kill(v->base.vm, "vCPU %u: %s at %#llx (rip %04x:%#llx)", v->base.id, what,
@@ -135,25 +103,35 @@ static void no_memory(struct x86_vcpu *v, const char *what, uint64_t gpa)
 		(unsigned long long)v->state.rip);
 }
 
-void exit_nested_fault(struct x86_vcpu *v, uint64_t gpa, bool write, bool fetch, bool table)
+/* Not a plain access of a device: RAM to be populated, a hole, or the end of the guest. */
+static __noinline unsigned other_fault(struct x86_vcpu *v, const struct nested_fault *f)
 {
-	switch (guest_populate(&v->base.vm->mem, gpa)) {
+	switch (guest_populate(&v->base.vm->mem, f->gpa)) {
 	case 0:
 		v->stats.populated++;
-		return;
+		return 0;
 	case -S_NOMEM:
-		no_memory(v, "the machine has no memory left for the page", gpa);
-		return;
+		no_memory(v, "the machine has no memory left for the page", f->gpa);
+		return 0;
 	default:
 		break;
 	}
-	if (table)
-		no_memory(v, "page tables outside of memory", gpa);
-	else if (fetch)
-		no_memory(v, "runs code outside of memory", gpa);
+	if (f->flags & NESTED_TABLE)
+		no_memory(v, "page tables outside of memory", f->gpa);
+	else if (f->flags & NESTED_FETCH)
+		no_memory(v, "runs code outside of memory", f->gpa);
 	else if (v->events.retry_valid)
-		no_memory(v, "stack or descriptor table outside of memory, while an event is delivered,",
-			  gpa);
+		no_memory(v, "stack or descriptor table outside of memory for an event", f->gpa);
 	else
-		x86_emulate_mmio(v, gpa, write);
+		return x86_emulate_mmio(v, f, NULL);
+	return 0;
+}
+
+__hot unsigned exit_nested_fault(struct x86_vcpu *v, const struct nested_fault *f)
+{
+	struct io_region *r = io_find_mmio(&v->base.vm->io, f->gpa);
+
+	if (unlikely(!r || (f->flags & (NESTED_FETCH | NESTED_TABLE)) || v->events.retry_valid))
+		return other_fault(v, f);
+	return x86_emulate_mmio(v, f, r);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Executes a guest's instruction in software: its memory, its devices, and what it raises. */
 #include "socle/cpu/regs.h"
+#include "socle/guest/exits.h"
 #include "socle/guest/walk.h"
 #include "socle/kernel/log.h"
 
@@ -80,7 +81,7 @@ static enum emul_status write_memory(struct emul *emul, uint64_t la, unsigned si
 	return guest_write(mem, gpa, &value, size) ? EMUL_FATAL : EMUL_OK;
 }
 
-static enum emul_status probe_memory(struct emul *emul, uint64_t la, unsigned size __unused,
+static enum emul_status probe_memory(struct emul *emul, uint64_t la, unsigned size,
 				     uint32_t access)
 {
 	uint64_t gpa;
@@ -179,33 +180,30 @@ void x86_emulate(struct x86_vcpu *v)
 		emulate_insn(v, &insn);
 }
 
-void x86_emulate_mmio(struct x86_vcpu *v, uint64_t gpa, bool write)
+__hot unsigned x86_emulate_mmio(struct x86_vcpu *v, const struct nested_fault *f, struct io_region *r)
 {
-	struct io_bus *bus = &v->base.vm->io;
-	struct insn insn;
+	const struct insn *insn = f->flags & NESTED_TRACE ? NULL : x86_decode_fast(v, f->la, f->cr3, f->mode);
+	bool write = f->flags & NESTED_WRITE;
+	uint32_t offset;
 
-	if (!decode(v, &insn))
-		return;
-	/* The short way: a plain move inside one page, whose address the CPU worked out for us. */
-	if ((gpa & (PAGE_SIZE - 1)) + insn.msize > PAGE_SIZE ||
-	    insn.mov != (write ? INSN_MOV_STORE : INSN_MOV_LOAD)) {
-		emulate_insn(v, &insn);
-		return;
+	/* The short way: a plain move, whose address the CPU worked out for us. */
+	if (unlikely(!insn || !r || insn->mov != (write ? INSN_MOV_STORE : INSN_MOV_LOAD))) {
+		x86_emulate(v);
+		return 0;
 	}
-	x86_load(v, X86_RIP | X86_RFLAGS | X86_RSP);
+	offset = f->gpa - r->base;
+	if (unlikely(!(r->widths & insn->msize) || offset + insn->msize > r->len ||
+		     insn->reg == GPR_RSP)) {
+		x86_emulate(v);
+		return 0;
+	}
 	v->stats.mmio++;
-	if (write) {
-		io_mmio_write(bus, &v->base, gpa, insn.msize,
-			      insn_mov_store_value(&insn, &v->state));
-	} else {
-		insn_mov_load_result(&insn, &v->state,
-				     io_mmio_read(bus, &v->base, gpa, insn.msize));
-		x86_dirty(v, X86_RSP);
-	}
-	if (unlikely(v->state.rflags & RFLAGS_TF))
-		x86_raise_exception(v, &(struct x86_exception){
-					       .vector = VEC_DB, .has_payload = true,
-					       .payload = BIT(14)});
-	insn_skip(&v->state, insn.mode, insn.len);
-	x86_dirty(v, X86_RIP | X86_RFLAGS);
+	r->accesses++;
+	if (write)
+		r->ops->write(r, &v->base, offset, insn->msize,
+			      insn_mov_store_value(insn, &v->state));
+	else
+		insn_mov_load_result(insn, &v->state,
+				     r->ops->read(r, &v->base, offset, insn->msize));
+	return insn->len;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Looks up, checks and carries out a guest's accesses to model-specific registers. */
 #include "socle/guest/cpuid.h"
+#include "socle/guest/exits.h"
 #include "socle/guest/msr.h"
 #include "socle/report.h"
 
@@ -35,8 +36,11 @@ static inline unsigned window_of(uint32_t index)
 
 static inline unsigned find_row(uint32_t index)
 {
-	unsigned w = window_of(index);
+	unsigned w;
 
+	if (likely(index < WINDOW_SIZE))
+		return row_of[0][array_index_nospec(index, WINDOW_SIZE)];
+	w = window_of(index);
 	if (w == WINDOWS)
 		return NONE;
 	return row_of[w][array_index_nospec(index - window_base[w], WINDOW_SIZE)];
@@ -59,7 +63,7 @@ static void check_row(const struct msr_policy *p)
 
 static bool keeps_value(const struct msr_policy *p)
 {
-	return p->read == MSR_STORED || p->write == MSR_STORED || p->write == MSR_EMULATED;
+	return p->read == MSR_STORED || p->write == MSR_STORED || p->read == MSR_EMULATED;
 }
 
 void msr_init(void)
@@ -121,25 +125,46 @@ void msr_reset(struct x86_vcpu *v)
 	}
 }
 
-static bool offered(const struct x86_vcpu *v, const struct msr_policy *p)
+void msr_create(struct x86_vcpu *v)
 {
-	return !p->needs.used ||
-	       cpuid_guest_bit(v->cpuid, p->needs.leaf, p->needs.reg, p->needs.bit);
+	for (unsigned row = 0; row < rows; row++) {
+		const struct cpuid_bit *n = &row_at[row]->needs;
+
+		if (!n->used || cpuid_guest_bit(v->cpuid, n->leaf, n->reg, n->bit))
+			v->msr_offered[row / 64] |= BIT(row % 64);
+	}
 }
 
-enum msr_result msr_guest_read(struct x86_vcpu *v, uint32_t index, uint64_t *value)
+/* The row of @index if the guest's CPU model has it, with the register's own slot. */
+static __always_inline const struct msr_policy *row_for(struct x86_vcpu *v, uint32_t index,
+							uint64_t **slot)
 {
-	const struct msr_policy *p = msr_find(index);
+	unsigned row = find_row(index);
+	const struct msr_policy *p;
+
+	if (unlikely(row == NONE || !(v->msr_offered[row / 64] >> row % 64 & 1)))
+		return NULL;
+	p = row_at[row];
+	/* Rows without a value have NONE here, which is never used; the clamp keeps it harmless. */
+	*slot = &v->msr[(slot_of_row[row] + (index - p->index)) & (MSR_SLOTS - 1)];
+	return p;
+}
+
+static __always_inline enum msr_result read_one(struct x86_vcpu *v, uint32_t index, uint64_t *value)
+{
+	const struct msr_policy *p;
+	uint64_t *slot;
 
 	*value = 0;
 	v->stats.msr_reads++;
-	if (unlikely(!p || !offered(v, p)))
+	p = row_for(v, index, &slot);
+	if (unlikely(!p))
 		return MSR_UNSUPPORTED;
 	switch ((enum msr_action)p->read) {
 	case MSR_EMULATED:
-		return p->rd(v, index, value);
+		return p->rd(v, index, slot, value);
 	case MSR_STORED:
-		*value = *msr_stored(v, index);
+		*value = *slot;
 		return MSR_OK;
 	case MSR_CONSTANT:
 		*value = p->reset;
@@ -151,22 +176,24 @@ enum msr_result msr_guest_read(struct x86_vcpu *v, uint32_t index, uint64_t *val
 	return MSR_FILTERED;
 }
 
-enum msr_result msr_guest_write(struct x86_vcpu *v, uint32_t index, uint64_t value)
+static __always_inline enum msr_result write_one(struct x86_vcpu *v, uint32_t index, uint64_t value)
 {
-	const struct msr_policy *p = msr_find(index);
+	const struct msr_policy *p;
+	uint64_t *slot;
 
 	v->stats.msr_writes++;
-	if (unlikely(!p || !offered(v, p)))
+	p = row_for(v, index, &slot);
+	if (unlikely(!p))
 		return MSR_UNSUPPORTED;
 	switch ((enum msr_action)p->write) {
 	case MSR_EMULATED:
 		if (value & ~p->valid)
 			return MSR_INVALID;
-		return p->wr(v, index, value);
+		return p->wr(v, index, slot, value);
 	case MSR_STORED:
 		if (value & ~p->valid)
 			return MSR_INVALID;
-		*msr_stored(v, index) = value;
+		*slot = value;
 		return MSR_OK;
 	case MSR_CONSTANT:
 		return MSR_OK;
@@ -175,6 +202,44 @@ enum msr_result msr_guest_write(struct x86_vcpu *v, uint32_t index, uint64_t val
 		break;
 	}
 	return MSR_FILTERED;
+}
+
+enum msr_result msr_guest_read(struct x86_vcpu *v, uint32_t index, uint64_t *value)
+{
+	return read_one(v, index, value);
+}
+
+enum msr_result msr_guest_write(struct x86_vcpu *v, uint32_t index, uint64_t value)
+{
+	return write_one(v, index, value);
+}
+
+static bool msr_fault(struct x86_vcpu *v)
+{
+	v->stats.msr_faults++;
+	x86_raise_error(v, VEC_GP, 0);
+	return false;
+}
+
+__hot bool exit_msr_read(struct x86_vcpu *v)
+{
+	uint64_t *gpr = v->state.gpr, value;
+
+	if (unlikely(read_one(v, gpr[GPR_RCX], &value) != MSR_OK))
+		return msr_fault(v);
+	gpr[GPR_RAX] = (uint32_t)value;
+	gpr[GPR_RDX] = value >> 32;
+	return true;
+}
+
+__hot bool exit_msr_write(struct x86_vcpu *v)
+{
+	uint64_t *gpr = v->state.gpr;
+	uint64_t value = (uint32_t)gpr[GPR_RAX] | gpr[GPR_RDX] << 32;
+
+	if (unlikely(write_one(v, gpr[GPR_RCX], value) != MSR_OK))
+		return msr_fault(v);
+	return true;
 }
 
 void msr_visit_direct(void (*visit)(uint32_t index, bool read, bool write, void *map), void *map)

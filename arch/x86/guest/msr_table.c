@@ -9,14 +9,16 @@
 #define ANY UINT64_MAX
 
 /* APM vol. 2, 3.1.7: what a guest may turn on goes by its CPUID; LMA is the CPU's own. */
-static enum msr_result efer_read(struct x86_vcpu *v, uint32_t index __unused, uint64_t *value)
+static enum msr_result efer_read(struct x86_vcpu *v, uint32_t index,
+				 uint64_t *slot, uint64_t *value)
 {
 	x86_load(v, X86_CR);
 	*value = v->state.efer;
 	return MSR_OK;
 }
 
-static enum msr_result efer_write(struct x86_vcpu *v, uint32_t index __unused, uint64_t value)
+static enum msr_result efer_write(struct x86_vcpu *v, uint32_t index,
+				  uint64_t *slot, uint64_t value)
 {
 	uint64_t allowed = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
 
@@ -32,7 +34,8 @@ static enum msr_result efer_write(struct x86_vcpu *v, uint32_t index __unused, u
 	return MSR_OK;
 }
 
-static enum msr_result tsc_read(struct x86_vcpu *v, uint32_t index __unused, uint64_t *value)
+static enum msr_result tsc_read(struct x86_vcpu *v, uint32_t index,
+				uint64_t *slot, uint64_t *value)
 {
 	*value = x86_guest_tsc(v);
 	return MSR_OK;
@@ -41,31 +44,36 @@ static enum msr_result tsc_read(struct x86_vcpu *v, uint32_t index __unused, uin
 static void shift_tsc(struct x86_vcpu *v, uint64_t by)
 {
 	v->tsc_offset += by;
-	*msr_stored(v, MSR_TSC_ADJUST) += by;
+	v->tsc_adjust += by;
 	vendor->set_tsc_offset(v);
-	pvclock_update(v);
+	if (unlikely(v->pvclock))
+		pvclock_update(v);
 }
 
-static enum msr_result tsc_write(struct x86_vcpu *v, uint32_t index __unused, uint64_t value)
+static enum msr_result tsc_write(struct x86_vcpu *v, uint32_t index,
+				 uint64_t *slot, uint64_t value)
 {
 	shift_tsc(v, value - x86_guest_tsc(v));
 	return MSR_OK;
 }
 
-static enum msr_result tsc_adjust_read(struct x86_vcpu *v, uint32_t index, uint64_t *value)
+static enum msr_result tsc_adjust_read(struct x86_vcpu *v, uint32_t index,
+				       uint64_t *slot, uint64_t *value)
 {
-	*value = *msr_stored(v, index);
+	*value = v->tsc_adjust;
 	return MSR_OK;
 }
 
-static enum msr_result tsc_adjust_write(struct x86_vcpu *v, uint32_t index, uint64_t value)
+static enum msr_result tsc_adjust_write(struct x86_vcpu *v, uint32_t index,
+					uint64_t *slot, uint64_t value)
 {
-	shift_tsc(v, value - *msr_stored(v, index));
+	shift_tsc(v, value - v->tsc_adjust);
 	return MSR_OK;
 }
 
 /* Memory types 0, 1, 4, 5, 6 and 7 (UC-) in each byte (SDM vol. 3, 12.12.2). */
-static enum msr_result pat_write(struct x86_vcpu *v, uint32_t index, uint64_t value)
+static enum msr_result pat_write(struct x86_vcpu *v, uint32_t index,
+				 uint64_t *slot, uint64_t value)
 {
 	for (unsigned i = 0; i < 64; i += 8) {
 		uint8_t type = value >> i;
@@ -73,14 +81,15 @@ static enum msr_result pat_write(struct x86_vcpu *v, uint32_t index, uint64_t va
 		if (type > 7 || type == 2 || type == 3)
 			return MSR_INVALID;
 	}
-	*msr_stored(v, index) = value;
+	*slot = value;
 	vendor->set_pat(v, value);
 	return MSR_OK;
 }
 
-static enum msr_result stored_read(struct x86_vcpu *v, uint32_t index, uint64_t *value)
+static enum msr_result stored_read(struct x86_vcpu *v, uint32_t index,
+				   uint64_t *slot, uint64_t *value)
 {
-	*value = *msr_stored(v, index);
+	*value = *slot;
 	return MSR_OK;
 }
 
@@ -90,24 +99,27 @@ static bool mtrr_type_ok(uint8_t type)
 	return type <= 6 && type != 2 && type != 3;
 }
 
-static enum msr_result mtrr_fixed_write(struct x86_vcpu *v, uint32_t index, uint64_t value)
+static enum msr_result mtrr_fixed_write(struct x86_vcpu *v, uint32_t index,
+					uint64_t *slot, uint64_t value)
 {
 	for (unsigned i = 0; i < 64; i += 8)
 		if (!mtrr_type_ok(value >> i))
 			return MSR_INVALID;
-	*msr_stored(v, index) = value;
+	*slot = value;
 	return MSR_OK;
 }
 
-static enum msr_result mtrr_def_type_write(struct x86_vcpu *v, uint32_t index, uint64_t value)
+static enum msr_result mtrr_def_type_write(struct x86_vcpu *v, uint32_t index,
+					   uint64_t *slot, uint64_t value)
 {
 	if (!mtrr_type_ok(value))
 		return MSR_INVALID;
-	*msr_stored(v, index) = value;
+	*slot = value;
 	return MSR_OK;
 }
 
-static enum msr_result mtrr_variable_write(struct x86_vcpu *v, uint32_t index, uint64_t value)
+static enum msr_result mtrr_variable_write(struct x86_vcpu *v, uint32_t index,
+					   uint64_t *slot, uint64_t value)
 {
 	bool is_base = !(index & 1);
 	uint64_t low = is_base ? 0xff : BIT(11);
@@ -116,7 +128,7 @@ static enum msr_result mtrr_variable_write(struct x86_vcpu *v, uint32_t index, u
 		return MSR_INVALID;
 	if (is_base && !mtrr_type_ok(value))
 		return MSR_INVALID;
-	*msr_stored(v, index) = value;
+	*slot = value;
 	return MSR_OK;
 }
 

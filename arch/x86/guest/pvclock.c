@@ -53,30 +53,31 @@ static status_t write_time(struct x86_vcpu *v, uint64_t gpa)
 
 void pvclock_update(struct x86_vcpu *v)
 {
-	uint64_t msr = *msr_stored(v, MSR_KVM_SYSTEM_TIME);
-
 	/* The address was checked when it was written; the guest alone suffers if it is gone. */
-	if ((msr & ENABLE) && write_time(v, msr & ~(uint64_t)ENABLE))
-		*msr_stored(v, MSR_KVM_SYSTEM_TIME) = 0;
+	if ((v->pvclock & ENABLE) && write_time(v, v->pvclock & ~(uint64_t)ENABLE))
+		v->pvclock = 0;
 }
 
-static enum msr_result stored_read(struct x86_vcpu *v, uint32_t index, uint64_t *value)
+static enum msr_result stored_read(struct x86_vcpu *v, uint32_t index,
+				   uint64_t *slot, uint64_t *value)
 {
-	*value = *msr_stored(v, index);
+	*value = *slot;
 	return MSR_OK;
 }
 
-static enum msr_result system_time_write(struct x86_vcpu *v, uint32_t index, uint64_t value)
+static enum msr_result system_time_write(struct x86_vcpu *v, uint32_t index,
+					 uint64_t *slot, uint64_t value)
 {
 	uint64_t gpa = value & ~(uint64_t)ENABLE;
 
 	if ((value & ENABLE) && ((gpa & 3) || write_time(v, gpa)))
 		return MSR_INVALID;
-	*msr_stored(v, index) = value;
+	*slot = v->pvclock = value;
 	return MSR_OK;
 }
 
-static enum msr_result wall_clock_write(struct x86_vcpu *v, uint32_t index, uint64_t value)
+static enum msr_result wall_clock_write(struct x86_vcpu *v, uint32_t index,
+					uint64_t *slot, uint64_t value)
 {
 	uint64_t now = time_wall() * NS_PER_SEC + time_now() % NS_PER_SEC;
 	uint64_t start = now - guest_time(v);
@@ -84,16 +85,28 @@ static enum msr_result wall_clock_write(struct x86_vcpu *v, uint32_t index, uint
 
 	if ((value & 3) || publish(v, value, &w, sizeof(w)))
 		return MSR_INVALID;
-	*msr_stored(v, index) = value;
+	*slot = value;
 	return MSR_OK;
 }
 
 static const struct msr_policy rows[] = {
-	{.name = "kvm_wall_clock", .index = MSR_KVM_WALL_CLOCK, .count = 1, .read = MSR_EMULATED,
-	 .write = MSR_EMULATED, NEEDS(PVCLOCK_CPUID_FEATURES, REG_EAX, 3), .valid = UINT64_MAX,
-	 .rd = stored_read, .wr = wall_clock_write},
-	{.name = "kvm_system_time", .index = MSR_KVM_SYSTEM_TIME, .count = 1, .read = MSR_EMULATED,
-	 .write = MSR_EMULATED, NEEDS(PVCLOCK_CPUID_FEATURES, REG_EAX, 3), .valid = UINT64_MAX,
-	 .rd = stored_read, .wr = system_time_write},
+	{.name = "kvm_wall_clock",
+	 .index = MSR_KVM_WALL_CLOCK,
+	 .count = 1,
+	 .read = MSR_EMULATED,
+	 .write = MSR_EMULATED,
+	 NEEDS(PVCLOCK_CPUID_FEATURES, REG_EAX, 3),
+	 .valid = UINT64_MAX,
+	 .rd = stored_read,
+	 .wr = wall_clock_write},
+	{.name = "kvm_system_time",
+	 .index = MSR_KVM_SYSTEM_TIME,
+	 .count = 1,
+	 .read = MSR_EMULATED,
+	 .write = MSR_EMULATED,
+	 NEEDS(PVCLOCK_CPUID_FEATURES, REG_EAX, 3),
+	 .valid = UINT64_MAX,
+	 .rd = stored_read,
+	 .wr = system_time_write},
 };
 MSR_POLICIES(rows);

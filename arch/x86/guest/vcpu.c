@@ -34,9 +34,11 @@ void x86_vcpu_reset(struct x86_vcpu *v)
 	v->avail = v->dirty = 0;
 	v->base.requests = 0;
 	events_reset(&v->events);
-	v->fetch = (struct fetch_window){.page = UINT64_MAX};
-	memset(v->decode, 0, sizeof(v->decode));
+	v->fetch = (struct fetch_window){.page = FETCH_NOWHERE};
+	/* No linear address is all ones, so an empty entry never matches. */
+	memset(v->decode, 0xff, sizeof(v->decode));
 	msr_reset(v);
+	v->tsc_adjust = v->pvclock = 0;
 	v->waits_for_sipi = v->base.id != 0;
 }
 

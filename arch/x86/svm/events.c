@@ -93,8 +93,13 @@ int svm_prepare(struct svm_vcpu *s)
 
 	if (s->x.dirty)
 		svm_write_back(s);
-	if (requests & VCPU_REQ_FLUSH)
+	/* What a flush asked for at the last entry has been served by it. */
+	c->tlb_control = TLB_KEEP;
+	if (requests & VCPU_REQ_FLUSH) {
+		s->x.base.requests |= VCPU_REQ_EVENT;
 		c->tlb_control = cpu_has(CPU_SVM_FLUSH_ASID) ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
+		s->x.fetch.page = FETCH_NOWHERE;
+	}
 	if (requests & VCPU_REQ_LEAVE) {
 		s->x.base.requests |= requests & VCPU_REQ_EVENT;
 		return 1 + VCPU_LEAVE_REQUESTED;

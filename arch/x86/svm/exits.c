@@ -44,12 +44,11 @@ static __always_inline void advance(struct svm_vcpu *s, uint32_t opcode, unsigne
 {
 	const struct fetch_window *f = &s->x.fetch;
 	struct vmcb *c = s->vmcb;
-	uint64_t la = c->rip + c->cs.base, offset = la & (PAGE_SIZE - 1);
+	uint64_t offset = c->rip + c->cs.base - f->page;
 	uint32_t bytes;
 
 	/* The page and CR3 for which the bytes were last found; RF and TF want more work. */
-	if (unlikely(f->page != la - offset || f->cr3 != c->cr3 || offset > PAGE_SIZE - 4 ||
-		     f->generation != s->x.base.vm->mem.generation ||
+	if (unlikely(offset > PAGE_SIZE - 4 || f->cr3 != c->cr3 ||
 		     (c->rflags & (RFLAGS_TF | RFLAGS_RF)))) {
 		advance_slow(s);
 		return;
@@ -76,8 +75,13 @@ static __always_inline int tail(struct svm_vcpu *s)
 	return svm_prepare(s);
 }
 
-static __always_inline void on_msr(struct svm_vcpu *s)
+/*
+ * The frequent exits: functions of their own, so that each saves only what it needs, called by a
+ * jump from svm_exit().
+ */
+static __noinline __hot int on_msr(struct svm_vcpu *s)
 {
+	s->count[SVM_EXIT_MSR]++;
 	if (s->vmcb->exit_info1) {
 		if (exit_msr_write(&s->x))
 			advance(s, OPCODE_WRMSR, 2);
@@ -85,39 +89,88 @@ static __always_inline void on_msr(struct svm_vcpu *s)
 		if (exit_msr_read(&s->x))
 			advance(s, OPCODE_RDMSR, 2);
 	}
+	return tail(s);
 }
 
-static __always_inline void on_ioio(struct svm_vcpu *s)
+static __noinline __hot int on_cpuid(struct svm_vcpu *s)
+{
+	s->count[SVM_EXIT_CPUID]++;
+	if (unlikely(!exit_cpuid_fast(&s->x)))
+		exit_cpuid(&s->x);
+	advance(s, OPCODE_CPUID, 2);
+	return tail(s);
+}
+
+static __noinline __hot int on_vmmcall(struct svm_vcpu *s)
+{
+	s->count[SVM_EXIT_VMMCALL]++;
+	exit_hypercall(&s->x);
+	advance(s, OPCODE_VMMCALL, 3);
+	return tail(s);
+}
+
+static __noinline __hot int on_ioio(struct svm_vcpu *s)
 {
 	struct vmcb *c = s->vmcb;
 	uint64_t info = c->exit_info1;
 	unsigned size = info >> IOIO_SIZE_SHIFT & 7;
 	uint16_t port = info >> IOIO_PORT_SHIFT;
 
+	s->count[SVM_EXIT_IOIO]++;
+	c->int_state = 0;
 	if (unlikely((info & IOIO_STRING) || (c->rflags & (RFLAGS_TF | RFLAGS_RF)))) {
 		x86_emulate(&s->x);
-		c->int_state = 0;
-		return;
+		return tail(s);
 	}
 	if (info & IOIO_IN)
 		exit_port_in(&s->x, port, size);
 	else
 		exit_port_out(&s->x, port, size);
 	c->rip = c->exit_info2; /* the next instruction (APM vol. 2, 15.10.2) */
-	c->int_state = 0;
+	return tail(s);
 }
 
-static __always_inline void on_npf(struct svm_vcpu *s)
+static enum insn_mode code_mode(const struct vmcb *c)
+{
+	if ((c->efer & EFER_LMA) && (c->cs.attr & SEG_ATTR_L))
+		return INSN_MODE_64;
+	return c->cs.attr & SEG_ATTR_DB ? INSN_MODE_32 : INSN_MODE_16;
+}
+
+/* Bits are where the neutral flags have them, or a shift away. */
+_Static_assert((int)NPF_WRITE == (int)NESTED_WRITE && (int)NPF_FETCH == (int)NESTED_FETCH &&
+		       RFLAGS_TF == (int)NESTED_TRACE,
+	       "copied as they are");
+enum { NPF_TABLE_TO_FLAG = 28 };
+_Static_assert(NPF_TABLE >> NPF_TABLE_TO_FLAG == NESTED_TABLE, "moved");
+
+static __noinline __hot int on_npf(struct svm_vcpu *s)
 {
 	struct vmcb *c = s->vmcb;
 	uint64_t info = c->exit_info1;
+	struct nested_fault f = {
+		.gpa = c->exit_info2,
+		.la = c->rip,
+		.cr3 = c->cr3,
+		.flags = (info & (NPF_WRITE | NPF_FETCH)) | (info >> NPF_TABLE_TO_FLAG & NESTED_TABLE) |
+			 (c->rflags & NESTED_TRACE),
+		.mode = code_mode(c),
+	};
+	unsigned len;
 
+	s->count[COUNT_NPF]++;
+	if (unlikely(f.mode != INSN_MODE_64))
+		f.la = (uint32_t)(f.la + c->cs.base);
 	if (unlikely(c->exit_int_info & SVM_EVENT_VALID))
 		svm_interrupted(s);
-	exit_nested_fault(&s->x, c->exit_info2, info & NPF_WRITE, info & NPF_FETCH,
-			  info & NPF_TABLE);
-	if (s->x.dirty & X86_RIP)
+	len = exit_nested_fault(&s->x, &f);
+	if (likely(len)) {
+		c->rip += len;
 		c->int_state = 0;
+	} else if (s->x.dirty & X86_RIP) {
+		c->int_state = 0;
+	}
+	return tail(s);
 }
 
 /* A physical interrupt: taken by opening GIF for a moment. */
@@ -332,41 +385,25 @@ static int rare(struct svm_vcpu *s, uint64_t code)
 	return svm_prepare(s);
 }
 
-int svm_exit(struct svm_vcpu *s)
+__hot int svm_exit(struct svm_vcpu *s)
 {
 	struct vmcb *c = s->vmcb;
 	uint64_t code = c->exit_code;
 
 	s->x.avail = 0;
 	c->clean = svm_clean;
-	c->tlb_control = TLB_KEEP;
 	c->event_inj = 0;
 
-	/* The frequent ones by direct calls; exact compares, so no failure code can match. */
-	switch (code) {
-	case SVM_EXIT_MSR:
-		s->count[SVM_EXIT_MSR]++;
-		on_msr(s);
-		return tail(s);
-	case SVM_EXIT_IOIO:
-		s->count[SVM_EXIT_IOIO]++;
-		on_ioio(s);
-		return tail(s);
-	case SVM_EXIT_NPF:
-		s->count[COUNT_NPF]++;
-		on_npf(s);
-		return tail(s);
-	case SVM_EXIT_CPUID:
-		s->count[SVM_EXIT_CPUID]++;
-		exit_cpuid(&s->x);
-		advance(s, OPCODE_CPUID, 2);
-		return tail(s);
-	case SVM_EXIT_VMMCALL:
-		s->count[SVM_EXIT_VMMCALL]++;
-		exit_hypercall(&s->x);
-		advance(s, OPCODE_VMMCALL, 3);
-		return tail(s);
-	default:
-		return rare(s, code);
-	}
+	/* The frequent ones by direct jumps; exact compares, so no failure code can match. */
+	if (code == SVM_EXIT_MSR)
+		return on_msr(s);
+	if (code == SVM_EXIT_CPUID)
+		return on_cpuid(s);
+	if (code == SVM_EXIT_NPF)
+		return on_npf(s);
+	if (code == SVM_EXIT_IOIO)
+		return on_ioio(s);
+	if (code == SVM_EXIT_VMMCALL)
+		return on_vmmcall(s);
+	return rare(s, code);
 }

@@ -136,6 +136,13 @@ static void svm_vcpu_reset(struct x86_vcpu *v)
 	s->nmi_window = false;
 }
 
+/* At the next entry; the svm_prepare() after it ends that. */
+static void flush_all(struct svm_vcpu *s)
+{
+	s->vmcb->tlb_control = TLB_FLUSH_ALL;
+	s->x.base.requests |= VCPU_REQ_EVENT;
+}
+
 static void take_asid(struct svm_vcpu *s)
 {
 	struct vmcb *c = s->vmcb;
@@ -145,13 +152,13 @@ static void take_asid(struct svm_vcpu *s)
 	if (asids.next >= cpu_info.asids) {
 		asids.next = 1;
 		asids.generation++;
-		c->tlb_control = TLB_FLUSH_ALL;
+		flush_all(s);
 	}
 	s->asid_generation = asids.generation;
 	c->asid = asids.next++;
 	/* An emulated CPU may have fewer than two: then nothing may survive a switch. */
 	if (cpu_info.asids < 3)
-		c->tlb_control = TLB_FLUSH_ALL;
+		flush_all(s);
 	svm_touch(c, CLEAN_ASID);
 }
 
@@ -162,7 +169,6 @@ static enum vcpu_leave svm_run(struct vcpu *b)
 	int leave;
 
 	context_load(&s->x);
-	take_asid(s);
 	s->vmcb->clean = 0;
 	clgi();
 	interrupts_enable();
@@ -170,8 +176,10 @@ static enum vcpu_leave svm_run(struct vcpu *b)
 	vmload(s->vmcb_pa);
 	s->loaded = true;
 	leave = svm_prepare(s);
-	if (!leave)
+	if (!leave) {
+		take_asid(s);
 		leave = svm_run_loop(s);
+	}
 	vmsave(s->vmcb_pa);
 	vmload(host_pa);
 	s->loaded = false;

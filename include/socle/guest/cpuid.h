@@ -24,21 +24,22 @@ enum cpuid_dynamic {
 	CPUID_DYN_D1, /* EBX size of the enabled state, compacted */
 };
 
-struct cpuid_entry {
+struct __aligned(32) cpuid_entry {
 	struct cpuid value;
 	uint8_t dynamic;   /* enum cpuid_dynamic */
 	uint8_t subleaves; /* entries that follow for subleaves 1 and up; beyond: zeroes */
 	bool repeats;	   /* without meaning in ECX: the same for all subleaves */
+	bool simple;	   /* repeats, and not dynamic */
 };
 
 /* One per VM, built at creation, then read-only. Index 0 of @entry is all zeroes. */
 struct guest_cpuid {
+	struct cpuid_entry entry[CPUID_ENTRIES];
 	uint8_t basic[CPUID_LEAVES];	  /* leaf n: index in entry[] */
 	uint8_t hypervisor[CPUID_LEAVES]; /* 0x40000000 + n */
 	uint8_t pv[CPUID_LEAVES];	  /* 0x40000100 + n: the KVM interface */
 	uint8_t extended[CPUID_LEAVES];	  /* 0x80000000 + n */
 	unsigned entries;		  /* used */
-	struct cpuid_entry entry[CPUID_ENTRIES];
 };
 
 /* Builds the table for a VM with @cpus vCPUs, from the host's CPUID and the policy. */
@@ -46,6 +47,22 @@ void cpuid_build(struct guest_cpuid *table, unsigned cpus);
 
 /* What the guest's CPUID returns now. */
 struct cpuid cpuid_guest(struct x86_vcpu *v, uint32_t leaf, uint32_t subleaf);
+
+/*
+ * The frequent case of cpuid_guest(), for the exit path: a basic leaf that depends on nothing.
+ * False: ask cpuid_guest().
+ */
+static __always_inline bool cpuid_guest_fast(const struct guest_cpuid *t, uint32_t leaf,
+					     struct cpuid *r)
+{
+	const struct cpuid_entry *e;
+
+	if (unlikely(leaf >= CPUID_LEAVES))
+		return false;
+	e = &t->entry[t->basic[array_index_nospec(leaf, CPUID_LEAVES)]];
+	*r = e->value;
+	return e->simple;
+}
 
 /* A feature bit of the guest's model; @reg 0 to 3: EAX to EDX. Subleaf 0. */
 bool cpuid_guest_bit(const struct guest_cpuid *table, uint32_t leaf, unsigned reg, unsigned bit);

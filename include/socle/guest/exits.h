@@ -3,6 +3,7 @@
 #ifndef SOCLE_GUEST_EXITS_H
 #define SOCLE_GUEST_EXITS_H
 
+#include "socle/guest/cpuid.h"
 #include "socle/guest/vcpu.h"
 
 /*
@@ -10,8 +11,26 @@
  * and is to be skipped, false if it raised an exception instead.
  */
 
-/* CPUID. */
+/* CPUID; exit_cpuid_fast() is the frequent case, and returns false for the others. */
 void exit_cpuid(struct x86_vcpu *v);
+
+static __always_inline void exit_cpuid_result(struct x86_vcpu *v, struct cpuid r)
+{
+	v->state.gpr[GPR_RAX] = r.eax;
+	v->state.gpr[GPR_RBX] = r.ebx;
+	v->state.gpr[GPR_RCX] = r.ecx;
+	v->state.gpr[GPR_RDX] = r.edx;
+}
+
+static __always_inline bool exit_cpuid_fast(struct x86_vcpu *v)
+{
+	struct cpuid r;
+
+	if (unlikely(!cpuid_guest_fast(v->cpuid, v->state.gpr[GPR_RAX], &r)))
+		return false;
+	exit_cpuid_result(v, r);
+	return true;
+}
 
 /* RDMSR and WRMSR. */
 bool exit_msr_read(struct x86_vcpu *v);
@@ -30,11 +49,28 @@ bool exit_xsetbv(struct x86_vcpu *v);
 /* MOV from or to CR8; skips or raises by itself. */
 void exit_cr8(struct x86_vcpu *v);
 
+/* What kind of access met an unmapped address. The first two are where SVM has them, too. */
+enum nested_flags {
+	NESTED_WRITE = BIT(1),
+	NESTED_FETCH = BIT(4), /* of an instruction */
+	NESTED_TABLE = BIT(5), /* the CPU was reading the guest's page tables */
+	NESTED_TRACE = BIT(8), /* TF is set: no short cuts */
+};
+
+/* An access to a guest-physical address that is not mapped. */
+struct nested_fault {
+	uint64_t gpa;	     /* the address */
+	uint64_t la;	     /* linear address of the instruction, CS base included */
+	uint64_t cr3;	     /* guest's */
+	uint32_t flags;	     /* enum nested_flags */
+	enum insn_mode mode; /* of the code segment */
+};
+
 /*
- * A guest-physical address that is not mapped. @table: the CPU was reading the guest's page tables.
- * Populates RAM, emulates devices, or ends the guest.
+ * Populates RAM, emulates devices, or ends the guest. Returns how many bytes RIP is to be moved on
+ * by the caller; 0: nothing to do, or it is done in the register cache.
  */
-void exit_nested_fault(struct x86_vcpu *v, uint64_t gpa, bool write, bool fetch, bool table);
+unsigned exit_nested_fault(struct x86_vcpu *v, const struct nested_fault *f);
 
 /* Where CR8 leads; bound at boot by the local APIC's room. */
 struct cr8_ops {

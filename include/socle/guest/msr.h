@@ -24,8 +24,11 @@ enum msr_result {
 	MSR_FILTERED,	 /* there, but refused by policy */
 };
 
-typedef enum msr_result (*msr_read_fn)(struct x86_vcpu *v, uint32_t index, uint64_t *value);
-typedef enum msr_result (*msr_write_fn)(struct x86_vcpu *v, uint32_t index, uint64_t value);
+/* Handlers of emulated registers. @slot: the value kept for it, which a reset sets. */
+typedef enum msr_result (*msr_read_fn)(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				       uint64_t *value);
+typedef enum msr_result (*msr_write_fn)(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+					uint64_t value);
 
 /* CPUID bit that must be on in the guest's model: leaf, register (0 to 3: EAX to EDX), bit. */
 struct cpuid_bit {
@@ -97,10 +100,13 @@ unsigned msr_policy_count(void);
 enum msr_result msr_guest_read(struct x86_vcpu *v, uint32_t index, uint64_t *value);
 enum msr_result msr_guest_write(struct x86_vcpu *v, uint32_t index, uint64_t value);
 
+/* Works out which registers @v's CPU model has. After v->cpuid is set. */
+void msr_create(struct x86_vcpu *v);
+
 /* Puts stored values back to their reset values. */
 void msr_reset(struct x86_vcpu *v);
 
-/* The stored value of an MSR with action MSR_STORED (or of a handler that keeps one here). */
+/* The value kept for a register that is stored or emulated. */
 uint64_t *msr_stored(struct x86_vcpu *v, uint32_t index);
 
 /* Calls @visit for every register with a direct action, for permission maps. */

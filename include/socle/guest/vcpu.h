@@ -30,11 +30,14 @@ enum x86_group {
 
 enum { DECODE_CACHE_SIZE = 64, MSR_SLOTS = 128 };
 
-/* The page that instructions were last fetched from, to look at their bytes without a walk. */
+/*
+ * The page that instructions were last fetched from, to look at their bytes without a walk. Closed
+ * by VCPU_REQ_FLUSH, which whoever takes a page away from a guest must send to all its vCPUs.
+ */
+#define FETCH_NOWHERE BIT(62) /* not canonical: no instruction lies there */
 struct fetch_window {
-	uint64_t page;	     /* linear address of the page, or all ones */
+	uint64_t page;	     /* linear address of the page, or FETCH_NOWHERE */
 	uint64_t cr3;	     /* guest CR3 that it was found with */
-	uint64_t generation; /* guest_mem.generation at that time */
 	const uint8_t *host; /* where the page is mapped for us */
 };
 
@@ -72,6 +75,9 @@ struct x86_vcpu {
 	struct fetch_window fetch;
 	struct decode_entry decode[DECODE_CACHE_SIZE];
 	uint64_t msr[MSR_SLOTS]; /* values of stored MSRs, by slot of the policy */
+	uint64_t msr_offered[4]; /* rows of the MSR table that its CPU model has, a bit each */
+	uint64_t tsc_adjust;	 /* IA32_TSC_ADJUST */
+	uint64_t pvclock;	 /* where the guest wants its time, and bit 0: it does */
 	uint64_t tsc_offset;	 /* guest TSC = host TSC + this */
 	uint64_t xcr0, tsc_aux, dr[4]; /* while not loaded in the CPU: see context.h */
 	void *fpu;		 /* XSAVE or FXSAVE area, used while not loaded */

@@ -16,22 +16,27 @@ enum emul_status x86_walk(struct x86_vcpu *v, uint64_t la, uint32_t access, uint
 			  struct x86_exception *x);
 
 /*
- * The bytes at the guest's RIP, as far as they lie in one page: *@bytes and their number, at most
- * 16. NULL with the number 0 if they cannot be had without a fault or from RAM. No side effects
- * on the guest but accessed bits.
+ * The instruction at linear address @la out of the decode cache, decoded first if need be. NULL if
+ * its bytes cannot be had the short way, or the decoder refuses them: then x86_decode() tells why.
+ * Valid until the next call.
  */
-const uint8_t *x86_fetch(struct x86_vcpu *v, uint64_t la, uint64_t cr3, size_t *len);
+const struct insn *x86_decode_fast(struct x86_vcpu *v, uint64_t la, uint64_t cr3,
+				   enum insn_mode mode);
 
 /*
- * Decodes the instruction at the guest's RIP, through the decode cache. EMUL_EXCEPTION fills @x;
- * EMUL_UNSUPPORTED: the decoder does not know it; EMUL_FATAL: not in the guest's memory.
+ * Decodes the instruction at the guest's RIP. EMUL_EXCEPTION fills @x; EMUL_UNSUPPORTED: the
+ * decoder does not know it; EMUL_FATAL: not in the guest's memory.
  */
 enum emul_status x86_decode(struct x86_vcpu *v, struct insn *insn, struct x86_exception *x);
 
 /* Executes the instruction at RIP in software, devices included. Raises what it raises. */
 void x86_emulate(struct x86_vcpu *v);
 
-/* As above, for an access at @gpa that a nested page fault reported, with the short way first. */
-void x86_emulate_mmio(struct x86_vcpu *v, uint64_t gpa, bool write);
+/*
+ * As above, for the access @f, with the short way first: @r is the device there, NULL if none.
+ * Returns as exit_nested_fault().
+ */
+struct nested_fault;
+unsigned x86_emulate_mmio(struct x86_vcpu *v, const struct nested_fault *f, struct io_region *r);
 
 #endif

@@ -81,8 +81,11 @@ void *pages_alloc(size_t bytes, uint32_t owner) __must_check;
 /* Zeroes and returns memory of pages_alloc(); @bytes and @owner as there. NULL is fine. */
 void pages_free(void *va, size_t bytes, uint32_t owner);
 
-/* Zeroes one free frame that nobody zeroed yet; false if there is none left. For idle time. */
-bool frames_scrub_one(void);
+/*
+ * Zeroes a page of a free block that nobody zeroed yet; false if there is none left. For idle
+ * time: short enough not to delay an interrupt by more than that.
+ */
+bool frames_scrub_some(void);
 
 /* Who holds what, now. */
 const struct frames_account *frames_account(void);

@@ -14,9 +14,10 @@ enum lapic_lvt {
 	LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT,
 };
 
-/* One bit per vector. */
+/* One bit per vector, and one per word that is not zero. */
 struct lapic_vectors {
 	uint64_t bits[4];
+	uint32_t words;
 };
 
 /* Owned by its vCPU's CPU. */

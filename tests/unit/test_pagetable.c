@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The page-table walker in both formats of x86: leaves, splits, removal, and every kind of entry. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "panic_mock.h"
+#include "../../mm/pagetable.c"
+#include "../../mm/pt_x86.c"
+
+/* Frames: an array of pages; raw ones hold poison, as they may on the real machine. */
+enum { POOL = 512, OWNER = OWNER_PAGING };
+
+static uint8_t pool[POOL][PAGE_SIZE] __aligned(4096);
+static bool pool_used[POOL];
+static unsigned pool_count;      /* frames handed out */
+static unsigned pool_left = POOL; /* frames until memory runs out */
+uintptr_t test_memory;
+
+uint64_t frame_alloc_raw(uint32_t owner)
+{
+	assert_int_equal(owner, OWNER);
+	/* Frame 0 has address 0, which means none. */
+	for (unsigned i = 1; pool_left && i < POOL; i++) {
+		if (pool_used[i])
+			continue;
+		pool_used[i] = true;
+		pool_count++;
+		pool_left--;
+		memset(pool[i], 0xa5, PAGE_SIZE);
+		return i * PAGE_SIZE;
+	}
+	return 0;
+}
+
+uint64_t frame_alloc(enum frame_level level, uint32_t owner)
+{
+	uint64_t pa = frame_alloc_raw(owner);
+
+	assert_int_equal(level, FRAME_4K);
+	if (pa)
+		memset(phys_to_virt(pa), 0, PAGE_SIZE);
+	return pa;
+}
+
+void frame_free(uint64_t pa, enum frame_level level, uint32_t owner)
+{
+	assert_int_equal(level, FRAME_4K);
+	assert_int_equal(owner, OWNER);
+	assert_true(pa / PAGE_SIZE < POOL && pool_used[pa / PAGE_SIZE]);
+	pool_used[pa / PAGE_SIZE] = false;
+	pool_count--;
+}
+
+static struct pagetable pt;
+static const struct pt_format *fmt; /* of the run */
+
+enum { RW_ = PT_READ | PT_WRITE, RWX = RW_ | PT_EXEC };
+
+static int setup(void **state)
+{
+	fmt = *state;
+	test_memory = (uintptr_t)pool;
+	pool_left = POOL;
+	pt_x86_init(true);
+	assert_int_equal(pt_init(&pt, fmt, OWNER), 0);
+	assert_int_equal(pool_count, 1);
+	return 0;
+}
+
+/* Whatever a test did: destroying gives every frame back. */
+static int teardown(void **state __unused)
+{
+	assert_int_equal(pt.table_bytes, pool_count * PAGE_SIZE);
+	pt_destroy(&pt);
+	assert_int_equal(pt.table_bytes, 0);
+	assert_int_equal(pt.root, 0);
+	assert_int_equal(pool_count, 0);
+	return 0;
+}
+
+static void map(uint64_t va, uint64_t pa, uint64_t size, unsigned prot)
+{
+	assert_int_equal(pt_map(&pt, va, pa, size, prot, PT_WB), 0);
+}
+
+static void check_at(uint64_t va, unsigned level, uint64_t pa, unsigned prot)
+{
+	struct pt_mapping m = pt_lookup(&pt, va);
+
+	assert_int_equal(m.kind, PTE_LEAF);
+	assert_int_equal(m.level, level);
+	assert_int_equal(m.pa, pa);
+	assert_int_equal(m.prot, prot);
+}
+
+static void check_none(uint64_t va, unsigned level)
+{
+	struct pt_mapping m = pt_lookup(&pt, va);
+
+	assert_int_equal(m.kind, PTE_NONE);
+	assert_int_equal(m.level, level);
+}
+
+/* The entry for @va at @level, found without the code under test. */
+static pte_t *entry_at(uint64_t va, unsigned level)
+{
+	uint64_t *table = phys_to_virt(pt.root);
+
+	for (unsigned at = 4; at > level; at--) {
+		uint64_t e = table[va >> (12 + 9 * (at - 1)) & 511];
+
+		assert_true((e & 1) && !(e & 0x80));
+		table = phys_to_virt(e & 0x000ffffffffff000ull);
+	}
+	return (pte_t *)&table[va >> (12 + 9 * (level - 1)) & 511];
+}
+
+static void largest_pages_first(void **state __unused)
+{
+	uint64_t va = 4 * GiB - 2 * MiB - PAGE_SIZE;
+
+	/* One page, one of 2 MiB, two of 1 GiB, one of 2 MiB and one page again. */
+	map(va, va, PAGE_SIZE + 2 * MiB + 2 * GiB + 2 * MiB + PAGE_SIZE, RW_);
+	check_at(va, 1, va, RW_);
+	check_at(4 * GiB - 1, 2, 4 * GiB - 1, RW_);
+	check_at(4 * GiB, 3, 4 * GiB, RW_);
+	check_at(6 * GiB - 1, 3, 6 * GiB - 1, RW_);
+	check_at(6 * GiB + 0x12345, 2, 6 * GiB + 0x12345, RW_);
+	check_at(6 * GiB + 2 * MiB, 1, 6 * GiB + 2 * MiB, RW_);
+	check_none(va - 1, 1);
+	check_none(6 * GiB + 2 * MiB + PAGE_SIZE, 1);
+	check_none(7 * GiB, 3);
+	check_none(1ull << 40, 4);
+	/* Root, one for [0, 512 GiB), two directories, two tables. */
+	assert_int_equal(pool_count, 6);
+}
+
+static void alignment_of_both_addresses_counts(void **state __unused)
+{
+	map(GiB, 2 * MiB, GiB, RW_); /* the physical address allows 2 MiB only */
+	check_at(GiB, 2, 2 * MiB, RW_);
+	check_at(2 * GiB - 1, 2, GiB + 2 * MiB - 1, RW_);
+	map(8 * GiB + 2 * MiB, 8 * GiB + PAGE_SIZE, 2 * MiB, RW_);
+	check_at(8 * GiB + 2 * MiB, 1, 8 * GiB + PAGE_SIZE, RW_);
+	assert_panics((void)!pt_map(&pt, 1, 0, PAGE_SIZE, RW_, PT_WB));
+	assert_panics((void)!pt_map(&pt, 0, 1, PAGE_SIZE, RW_, PT_WB));
+	assert_panics((void)!pt_unmap(&pt, 0, 1));
+}
+
+static void no_large_leaves_without_the_feature(void **state __unused)
+{
+	pt_x86_init(false);
+	map(0, 0, GiB, RW_);
+	check_at(0, 2, 0, RW_);
+	check_at(GiB - 1, 2, GiB - 1, RW_);
+}
+
+/* All 512 parts of a leaf, whatever the page held before that became their table. */
+static void split_is_complete(void **state __unused)
+{
+	static const unsigned prots[] = {PT_READ, RW_, PT_READ | PT_EXEC, RWX};
+
+	for (unsigned level = 2; level <= 3; level++) {
+		for (unsigned p = 0; p < ARRAY_SIZE(prots); p++) {
+			for (unsigned type = PT_WB; type <= PT_UC; type++) {
+				uint64_t bytes = frame_bytes(level), part = bytes / 512;
+				uint64_t pa = 5 * GiB + (level == 2 ? 6 * MiB : 0);
+				uint64_t hole = part * (level == 3 ? 77 : 511);
+				pte_t *child;
+
+				assert_int_equal(
+					pt_map(&pt, bytes, pa, bytes, prots[p], type), 0);
+				check_at(bytes, level, pa, prots[p]);
+				assert_int_equal(pt_unmap(&pt, bytes + hole, part), 0);
+				child = entry_at(bytes, level - 1);
+				for (unsigned i = 0; i < 512; i++) {
+					pte_t want = fmt->leaf(pa + part * i, level - 1,
+								  prots[p], type);
+
+					if (i == hole / part)
+						want.raw = 0;
+					assert_int_equal(child[i].raw, want.raw);
+				}
+				assert_int_equal(pt_unmap(&pt, bytes, bytes), 0);
+				check_none(bytes, level);
+			}
+		}
+	}
+}
+
+static void splits_nest(void **state __unused)
+{
+	map(0, 0, GiB, RWX);
+	map(512 * MiB + PAGE_SIZE, 3 * GiB, PAGE_SIZE, PT_READ);
+	check_at(512 * MiB, 1, 512 * MiB, RWX);
+	check_at(512 * MiB + PAGE_SIZE, 1, 3 * GiB, PT_READ);
+	check_at(512 * MiB + 2 * PAGE_SIZE, 1, 512 * MiB + 2 * PAGE_SIZE, RWX);
+	check_at(514 * MiB, 2, 514 * MiB, RWX);
+	check_at(0, 2, 0, RWX);
+	assert_int_equal(pool_count, 4);
+}
+
+static void replacing_frees_tables(void **state __unused)
+{
+	for (unsigned i = 0; i < 40; i++)
+		map(GiB + i * 4 * MiB + PAGE_SIZE, i * PAGE_SIZE, PAGE_SIZE, RW_);
+	assert_int_equal(pool_count, 3 + 40);
+	map(GiB, 7 * GiB, 2 * MiB, PT_READ);
+	assert_int_equal(pool_count, 3 + 39);
+	check_at(GiB + PAGE_SIZE, 2, 7 * GiB + PAGE_SIZE, PT_READ);
+	map(GiB, 9 * GiB, GiB, RW_);
+	assert_int_equal(pool_count, 2);
+	check_at(GiB + 4 * MiB, 3, 9 * GiB + 4 * MiB, RW_);
+	assert_int_equal(pt.table_bytes, 2 * PAGE_SIZE);
+}
+
+static void unmapping_frees_tables(void **state __unused)
+{
+	for (unsigned i = 0; i < 20; i++)
+		map(2 * GiB + i * 2 * MiB, i * PAGE_SIZE, PAGE_SIZE, RW_);
+	map(3 * GiB, 3 * GiB, GiB, RW_);
+	map(600 * GiB, 0, PAGE_SIZE, RW_);
+	/* Begins and ends in the middle of tables; skips what was never there. */
+	assert_int_equal(pt_unmap(&pt, 2 * GiB + 2 * MiB, 3 * GiB + PAGE_SIZE), 0);
+	check_at(2 * GiB, 1, 0, RW_);
+	check_none(2 * GiB + 2 * MiB, 2);
+	check_none(3 * GiB, 3);
+	check_at(600 * GiB, 1, 0, RW_);
+	assert_int_equal(pool_count, 1 + 3 + 3);
+	/* All of it. */
+	assert_int_equal(pt_unmap(&pt, 0, 1ull << 48), 0);
+	assert_int_equal(pool_count, 1);
+	assert_int_equal(pt_unmap(&pt, 0, 1ull << 48), 0);
+	check_none(2 * GiB, 4);
+}
+
+/* Independent of the code: what APM vol. 2, 5.3 and 5.4 say about an entry's bits. */
+static enum pte_kind expected_kind(uint64_t raw, unsigned level)
+{
+	if (!raw)
+		return PTE_NONE;
+	if (!(raw & 1))
+		return raw == 1ull << 52 ? PTE_FROZEN : PTE_RESERVED;
+	if (level == 1)
+		return PTE_LEAF;
+	if (raw & 0x80)
+		return level == 4 ? PTE_RESERVED : PTE_LEAF;
+	return PTE_TABLE;
+}
+
+static void every_kind_of_entry(void **state __unused)
+{
+	static const uint64_t high[] = {0, 1ull << 52, 1ull << 63, 1ull << 51, 3ull << 52};
+
+	for (unsigned level = 1; level <= 4; level++)
+		for (unsigned h = 0; h < ARRAY_SIZE(high); h++)
+			for (uint64_t low = 0; low < 0x4000; low++) {
+				pte_t pte = {high[h] | low};
+
+				assert_int_equal(fmt->kind(pte, level),
+						 expected_kind(pte.raw, level));
+			}
+}
+
+static void damage_is_no_mapping(void **state __unused)
+{
+	static const uint64_t bad[] = {1ull << 52, 2, 1ull << 63, 0x81};
+
+	map(0, 0, PAGE_SIZE, RW_);
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+		entry_at(513ull * GiB, 4)->raw = bad[i];
+		check_none(513ull * GiB, 4);
+		assert_panics((void)!pt_map(&pt, 513ull * GiB, 0, PAGE_SIZE, RW_, PT_WB));
+		assert_panics((void)!pt_unmap(&pt, 513ull * GiB, PAGE_SIZE));
+	}
+	entry_at(513ull * GiB, 4)->raw = 0;
+}
+
+static void protection_round_trip(void **state __unused)
+{
+	for (unsigned level = 1; level <= 3; level++) {
+		for (unsigned prot = PT_READ; prot <= RWX; prot += 2) {
+			pte_t wb = fmt->leaf(level * GiB, level, prot, PT_WB);
+			pte_t uc = fmt->leaf(level * GiB, level, prot, PT_UC);
+
+			assert_int_equal(fmt->prot(wb), prot);
+			assert_int_equal(fmt->prot(uc), prot);
+			assert_int_equal(fmt->kind(wb, level), PTE_LEAF);
+			assert_int_equal(wb.raw & fmt->address_mask, level * GiB);
+			/* Bits by hand: P, RW, NX, PS, A and D; UC is PWT and PCD. */
+			assert_int_equal(wb.raw & 1, 1);
+			assert_int_equal(wb.raw >> 1 & 1, !!(prot & PT_WRITE));
+			assert_int_equal(wb.raw >> 63, !(prot & PT_EXEC));
+			assert_int_equal(wb.raw >> 7 & 1, level > 1);
+			assert_int_equal(wb.raw & 0x60, 0x60);
+			assert_int_equal(wb.raw ^ uc.raw, 0x18);
+		}
+	}
+}
+
+/* SVM's walk counts as a user access at every level (APM vol. 2, 15.25.5); our own never does. */
+static void user_bit_at_each_level(void **state __unused)
+{
+	uint64_t us = fmt == &pt_format_npt ? 4 : 0;
+
+	map(0, 0, PAGE_SIZE, RWX);
+	map(4 * MiB, 0, 2 * MiB, PT_READ);
+	map(2 * GiB, 0, GiB, RW_);
+	map(2 * GiB, 0, PAGE_SIZE, PT_READ); /* splits twice */
+	for (unsigned level = 4; level >= 1; level--) {
+		assert_int_equal(entry_at(0, level)->raw & 4, us);
+		assert_int_equal(entry_at(2 * GiB, level)->raw & 4, us);
+		/* Upper levels must not take away what a leaf may grant. */
+		if (level > 1)
+			assert_int_equal(entry_at(0, level)->raw & (2 | 1ull << 63), 2);
+	}
+	assert_int_equal(entry_at(4 * MiB, 2)->raw & 4, us);
+	assert_int_equal(entry_at(2 * GiB + 2 * MiB, 2)->raw & 4, us);
+}
+
+static void out_of_memory(void **state __unused)
+{
+	/* Each step of a mapping that needs three tables. */
+	for (unsigned left = 0; left < 3; left++) {
+		pool_left = left;
+		assert_int_equal(pt_map(&pt, 900 * GiB, 0, PAGE_SIZE, RW_, PT_WB), -S_NOMEM);
+		assert_int_not_equal(pt_lookup(&pt, 900 * GiB).kind, PTE_LEAF);
+		assert_int_equal(pt.table_bytes, pool_count * PAGE_SIZE);
+		pool_left = POOL;
+		assert_int_equal(pt_unmap(&pt, 0, 1ull << 48), 0);
+		assert_int_equal(pool_count, 1);
+	}
+	/* A split that fails leaves the large leaf whole. */
+	map(GiB, GiB, GiB, RW_);
+	for (unsigned left = 0; left < 2; left++) {
+		pool_left = left;
+		assert_int_equal(pt_unmap(&pt, GiB + 4 * PAGE_SIZE, PAGE_SIZE), -S_NOMEM);
+		check_at(GiB + 4 * PAGE_SIZE, 3 - left, GiB + 4 * PAGE_SIZE, RW_);
+		assert_int_equal(pt.table_bytes, pool_count * PAGE_SIZE);
+	}
+	/* Nothing is needed to remove what is removed whole. */
+	pool_left = 0;
+	assert_int_equal(pt_unmap(&pt, GiB, GiB), 0);
+	check_none(GiB, 3);
+}
+
+static void no_root_without_memory(void **state __unused)
+{
+	struct pagetable empty;
+
+	pool_left = 0;
+	assert_int_equal(pt_init(&empty, fmt, OWNER), -S_NOMEM);
+	assert_int_equal(empty.root, 0);
+	pt_destroy(&empty);
+}
+
+struct counter {
+	struct pt_visitor visitor;
+	unsigned leaves, stop_after;
+	uint64_t bytes, last;
+};
+
+static bool count_leaf(struct pt_visitor *v, uint64_t va, const struct pt_mapping *m)
+{
+	struct counter *c = container_of(v, struct counter, visitor);
+
+	assert_true(!c->leaves || va > c->last);
+	check_at(va, m->level, m->pa, m->prot);
+	c->last = va;
+	c->leaves++;
+	c->bytes += frame_bytes(m->level);
+	return c->leaves != c->stop_after;
+}
+
+static void visits_in_order(void **state __unused)
+{
+	struct counter c = {.visitor = {count_leaf}};
+
+	pt_visit(&pt, &c.visitor);
+	assert_int_equal(c.leaves, 0);
+	map(0xffffffff80000000ull, 0, 4 * MiB + PAGE_SIZE, PT_READ | PT_EXEC);
+	map(0xffff800000000000ull, 0, GiB, RW_);
+	map(0x00007ffffffff000ull, 0, PAGE_SIZE, RW_);
+	map(0, 64 * MiB, 3 * PAGE_SIZE, PT_READ);
+	pt_visit(&pt, &c.visitor);
+	assert_int_equal(c.leaves, 3 + 1 + 1 + 3);
+	assert_int_equal(c.bytes, 5 * PAGE_SIZE + GiB + 4 * MiB);
+	assert_int_equal(c.last, 0xffffffff80400000ull);
+	c = (struct counter){.visitor = {count_leaf}, .stop_after = 4};
+	pt_visit(&pt, &c.visitor);
+	assert_int_equal(c.leaves, 4);
+	c = (struct counter){.visitor = {count_leaf}};
+	pt_visit(&(struct pagetable){.format = fmt}, &c.visitor);
+	assert_int_equal(c.leaves, 0);
+}
+
+/* Random changes against a plain array of pages. */
+static void random_changes(void **state __unused)
+{
+	enum { PAGES = 4096 };
+	static uint64_t shadow[PAGES]; /* pa | prot, 0: none */
+	const uint64_t base = 3 * GiB - 8 * MiB;
+	uint64_t seed = 7;
+
+	memset(shadow, 0, sizeof(shadow));
+	for (unsigned step = 0; step < 400; step++) {
+		unsigned first, count, prot;
+		uint64_t pa;
+
+		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+		first = (seed >> 33) % PAGES;
+		count = 1 + (seed >> 20) % (seed >> 62 ? 600 : PAGES);
+		count = MIN(count, PAGES - first);
+		prot = PT_READ | (seed >> 50 & 6);
+		pa = ((seed >> 25) % 4096) * (seed >> 63 ? 2 * MiB : PAGE_SIZE);
+		if (seed >> 60 & 1) {
+			/* So that large leaves get their chance. */
+			first = ALIGN_DOWN(first, 512u);
+			pa = ALIGN_DOWN(pa, 2 * MiB);
+		}
+		if (seed >> 58 & 1) {
+			map(base + first * PAGE_SIZE, pa, count * PAGE_SIZE, prot);
+			for (unsigned i = 0; i < count; i++)
+				shadow[first + i] = (pa + i * PAGE_SIZE) | prot;
+		} else {
+			assert_int_equal(pt_unmap(&pt, base + first * PAGE_SIZE,
+						  count * PAGE_SIZE), 0);
+			memset(&shadow[first], 0, count * sizeof(shadow[0]));
+		}
+		for (unsigned i = step % 3; i < PAGES; i += 3) {
+			struct pt_mapping m = pt_lookup(&pt, base + i * PAGE_SIZE);
+
+			assert_int_equal(m.kind == PTE_LEAF ? m.pa | m.prot : 0, shadow[i]);
+		}
+		assert_int_equal(pt.table_bytes, pool_count * PAGE_SIZE);
+	}
+}
+
+/* Each test once for each format. */
+#define BOTH(f)                                                                             \
+	{#f " (host)", f, setup, teardown, (void *)(uintptr_t)&pt_format_host},             \
+	{                                                                                   \
+		#f " (npt)", f, setup, teardown, (void *)(uintptr_t)&pt_format_npt          \
+	}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BOTH(largest_pages_first),
+		BOTH(alignment_of_both_addresses_counts),
+		BOTH(no_large_leaves_without_the_feature),
+		BOTH(split_is_complete),
+		BOTH(splits_nest),
+		BOTH(replacing_frees_tables),
+		BOTH(unmapping_frees_tables),
+		BOTH(every_kind_of_entry),
+		BOTH(damage_is_no_mapping),
+		BOTH(protection_round_trip),
+		BOTH(user_bit_at_each_level),
+		BOTH(out_of_memory),
+		BOTH(no_root_without_memory),
+		BOTH(visits_in_order),
+		BOTH(random_changes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
