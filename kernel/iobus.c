@@ -83,7 +83,7 @@ static bool fits(const struct io_region *r, uint32_t offset, unsigned size)
 
 static struct io_region *port_region(struct io_bus *bus, uint16_t port)
 {
-	return bus->port[array_index_nospec(bus->port_map[port], IO_MAX_PORT_REGIONS)];
+	return bus->port[bus->port_map[port] & (IO_MAX_PORT_REGIONS - 1)];
 }
 
 /* A byte of a wider access; it falls to whoever answers at that port. */
@@ -106,12 +106,12 @@ static uint8_t read_byte(struct io_region *r, struct vcpu *v, uint32_t offset)
 
 uint32_t io_port_read(struct io_bus *bus, struct vcpu *v, uint16_t port, unsigned size)
 {
-	struct io_region *r = port_region(bus, port);
-	uint32_t offset = port - (uint32_t)r->base, value = 0;
+	struct io_region *r = io_port_region(bus, port, size);
+	uint32_t value = 0;
 
-	if (likely(fits(r, offset, size))) {
+	if (likely(r)) {
 		r->accesses++;
-		return r->ops->read(r, v, offset, size);
+		return r->ops->read(r, v, port - (uint32_t)r->base, size);
 	}
 	for (unsigned i = 0; i < size; i++) {
 		uint16_t at = port + i;
@@ -132,12 +132,11 @@ static void write_byte(struct io_region *r, struct vcpu *v, uint32_t offset, uin
 
 void io_port_write(struct io_bus *bus, struct vcpu *v, uint16_t port, unsigned size, uint32_t value)
 {
-	struct io_region *r = port_region(bus, port);
-	uint32_t offset = port - (uint32_t)r->base;
+	struct io_region *r = io_port_region(bus, port, size);
 
-	if (likely(fits(r, offset, size))) {
+	if (likely(r)) {
 		r->accesses++;
-		r->ops->write(r, v, offset, size, value);
+		r->ops->write(r, v, port - (uint32_t)r->base, size, value);
 		return;
 	}
 	for (unsigned i = 0; i < size; i++) {

@@ -15,6 +15,7 @@ enum { SVR_ENABLE = BIT(8), SVR_VALID = 0x1ff, FIRST_VECTOR = 16 };
 enum { BASE_BSP = BIT(8), BASE_X2APIC = BIT(10), BASE_ENABLE = BIT(11) };
 enum { ESR_SEND_ILLEGAL = BIT(5), ESR_RECEIVE_ILLEGAL = BIT(6), ESR_REGISTER = BIT(7) };
 enum { PRIORITY_CLASS = 0xf0 };
+enum { PENDING_EXTINT = 256 }; /* the PIC knows the vector */
 
 static void set_bit(struct lapic_vectors *v, uint8_t vector)
 {
@@ -80,16 +81,15 @@ static int pending(struct x86_vcpu *v)
 	int vector = deliverable(l);
 
 	if (vector < 0 && takes_extint(l) && pic_pending(&v->base.vm->board->pic))
-		return 0;
+		return PENDING_EXTINT;
 	return vector;
 }
 
-static uint8_t accept(struct x86_vcpu *v)
+static uint8_t accept(struct x86_vcpu *v, int vector)
 {
 	struct lapic *l = v->lapic;
-	int vector = deliverable(l);
 
-	if (vector < 0)
+	if (vector == PENDING_EXTINT)
 		return pic_acknowledge(&v->base.vm->board->pic);
 	clear_bit(&l->irr, vector);
 	set_bit(&l->isr, vector);

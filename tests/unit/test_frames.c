@@ -53,6 +53,7 @@ static void start(uint64_t size)
 	const struct mem_range ranges[] = {{PAGE_SIZE, 0x9f000 - PAGE_SIZE}, {MiB, size - MiB}};
 
 	machine_new(size);
+	scrub = (struct scrub){0};
 	frames_init(ranges, ARRAY_SIZE(ranges));
 	check_account();
 }
@@ -263,14 +264,15 @@ static void scrubbing_makes_clean_blocks(void **state __unused)
 
 	for (unsigned i = 1; i < 16; i++)
 		memset(phys_to_virt(i * BLOCK), 0xa5, BLOCK);
-	while (frames_scrub_one())
+	/* A page at a time, no page twice. */
+	while (frames_scrub_some())
 		n++;
-	assert_int_equal(n, 15);
+	assert_int_equal(n, 15 * 512);
 	for (unsigned i = 1; i < 16; i++) {
 		assert_true(blocks[i].clean);
 		assert_true(all_zero(phys_to_virt(i * BLOCK), BLOCK));
 	}
-	assert_false(frames_scrub_one());
+	assert_false(frames_scrub_some());
 	check_account();
 	/* A clean block is handed out as it is: that is what scrubbing is for. */
 	*(char *)phys_to_virt((uint64_t)(list_entry(free_blocks.next, struct block, link) - blocks)
@@ -279,14 +281,45 @@ static void scrubbing_makes_clean_blocks(void **state __unused)
 	assert_int_equal(*(char *)phys_to_virt(pa), 1);
 	/* Freed whole, it is zeroed at once and clean; freed in pages, it must be looked at again. */
 	frame_free(pa, FRAME_2M, OWNER_A);
-	assert_false(frames_scrub_one());
+	assert_false(frames_scrub_some());
 	pa = frame_alloc(FRAME_4K, OWNER_A);
 	frame_free(pa, FRAME_4K, OWNER_A);
-	assert_true(frames_scrub_one());
-	assert_false(frames_scrub_one());
+	for (n = 0; frames_scrub_some(); n++)
+		;
+	assert_int_equal(n, 512);
 	while (frame_alloc(FRAME_2M, OWNER_A))
 		;
-	assert_false(frames_scrub_one());
+	assert_false(frames_scrub_some());
+}
+
+/* A block that is taken while it is half scrubbed is not taken for a clean one afterwards. */
+static void scrubbing_is_interrupted(void **state __unused)
+{
+	uint64_t pas[15], last, page;
+
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < 300; i++)
+			assert_true(frames_scrub_some());
+		last = block_pa(list_entry(free_blocks.prev, struct block, link));
+		if (round == 0) {
+			for (unsigned i = 0; i < 15; i++)
+				pas[i] = frame_alloc(FRAME_2M, OWNER_A);
+			assert_int_equal(pas[14], last);
+			for (unsigned i = 0; i < 15; i++)
+				frame_free(pas[i], FRAME_2M, OWNER_A);
+			start(32 * MiB);
+			continue;
+		}
+		/* Split, used, and whole again: all of it must be looked at. */
+		page = frame_alloc(FRAME_4K, OWNER_A);
+		assert_int_equal(ALIGN_DOWN(page, BLOCK), last);
+		frame_free(page, FRAME_4K, OWNER_A);
+		memset(phys_to_virt(last), 0xa5, BLOCK);
+		while (frames_scrub_some())
+			;
+		assert_true(all_zero(phys_to_virt(last), BLOCK));
+	}
+	check_account();
 }
 
 static void a_gib_of_clean_blocks_only(void **state __unused)
@@ -381,6 +414,7 @@ int main(void)
 		cmocka_unit_test_setup(freed_pages_make_a_block, setup),
 		cmocka_unit_test_setup(small_frames_stay_together, setup),
 		cmocka_unit_test_setup(scrubbing_makes_clean_blocks, setup),
+		cmocka_unit_test_setup(scrubbing_is_interrupted, setup),
 		cmocka_unit_test(a_gib_of_clean_blocks_only),
 		cmocka_unit_test_setup(random_use, setup),
 	};

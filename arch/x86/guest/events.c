@@ -116,7 +116,7 @@ bool events_next(struct x86_vcpu *v, struct x86_window window, struct x86_event 
 {
 	struct x86_events *e = &v->events;
 	bool inject = take_exception(v, ev);
-	bool irq;
+	int irq;
 
 	if (!inject && e->nmi_pending && !e->nmi_blocked && window.nmis) {
 		*ev = (struct x86_event){.type = EVENT_NMI, .vector = VEC_NMI};
@@ -125,17 +125,17 @@ bool events_next(struct x86_vcpu *v, struct x86_window window, struct x86_event 
 		v->stats.nmis++;
 		inject = true;
 	}
-	irq = source->pending(v) >= 0;
-	if (!inject && irq && window.interrupts) {
-		*ev = (struct x86_event){.type = EVENT_INTERRUPT, .vector = source->accept(v)};
+	irq = source->pending(v);
+	if (!inject && irq >= 0 && window.interrupts) {
+		*ev = (struct x86_event){.type = EVENT_INTERRUPT, .vector = source->accept(v, irq)};
 		v->stats.injected++;
 		inject = true;
-		irq = source->pending(v) >= 0;
+		irq = source->pending(v);
 	}
 	if (e->nmi_pending && !e->nmi_blocked)
 		*wait = EVENTS_NMI_WINDOW;
 	else
-		*wait = irq ? EVENTS_INTERRUPT_WINDOW : EVENTS_NONE;
+		*wait = irq >= 0 ? EVENTS_INTERRUPT_WINDOW : EVENTS_NONE;
 	return inject;
 }
 

@@ -7,8 +7,6 @@
 #include "socle/guest/walk.h"
 #include "socle/kernel/log.h"
 
-enum { HYPERCALL_NOSYS = -1000, HYPERCALL_PERM = -1 };
-
 static const struct cr8_ops *cr8;
 
 void exit_bind_cr8(const struct cr8_ops *ops)
@@ -25,10 +23,17 @@ void exit_cpuid(struct x86_vcpu *v)
 
 __hot void exit_port_in(struct x86_vcpu *v, uint16_t port, unsigned size)
 {
-	uint32_t value = io_port_read(&v->base.vm->io, &v->base, port, size);
+	struct io_region *r = io_port_region(&v->base.vm->io, port, size);
 	uint64_t *rax = &v->state.gpr[GPR_RAX];
+	uint32_t value;
 
 	v->stats.ports++;
+	if (likely(r)) {
+		r->accesses++;
+		value = r->ops->read(r, &v->base, port - (uint32_t)r->base, size);
+	} else {
+		value = io_port_read(&v->base.vm->io, &v->base, port, size);
+	}
 	if (size == 1)
 		*rax = (*rax & ~0xffull) | (uint8_t)value;
 	else if (size == 2)
@@ -39,18 +44,24 @@ __hot void exit_port_in(struct x86_vcpu *v, uint16_t port, unsigned size)
 
 __hot void exit_port_out(struct x86_vcpu *v, uint16_t port, unsigned size)
 {
-	uint32_t value = v->state.gpr[GPR_RAX];
+	struct io_region *r = io_port_region(&v->base.vm->io, port, size);
+	uint64_t rax = v->state.gpr[GPR_RAX];
+	uint32_t value = size == 1 ? (uint8_t)rax : size == 2 ? (uint16_t)rax : (uint32_t)rax;
 
 	v->stats.ports++;
-	if (size < 4)
-		value &= (1u << 8 * size) - 1;
-	io_port_write(&v->base.vm->io, &v->base, port, size, value);
+	if (likely(r)) {
+		r->accesses++;
+		r->ops->write(r, &v->base, port - (uint32_t)r->base, size, value);
+	} else {
+		io_port_write(&v->base.vm->io, &v->base, port, size, value);
+	}
 }
 
-/* No calls are offered yet; the answers are those of the KVM interface. */
-void exit_hypercall(struct x86_vcpu *v)
+bool exit_msr_fault(struct x86_vcpu *v)
 {
-	v->state.gpr[GPR_RAX] = (uint64_t)(int64_t)HYPERCALL_NOSYS;
+	v->stats.msr_faults++;
+	x86_raise_error(v, VEC_GP, 0);
+	return false;
 }
 
 bool exit_xsetbv(struct x86_vcpu *v)
@@ -129,8 +140,11 @@ static __noinline unsigned other_fault(struct x86_vcpu *v, const struct nested_f
 
 __hot unsigned exit_nested_fault(struct x86_vcpu *v, const struct nested_fault *f)
 {
-	struct io_region *r = io_find_mmio(&v->base.vm->io, f->gpa);
+	struct io_region *r = v->last_mmio;
 
+	/* Most often the same device as last time. */
+	if (!r || f->gpa - r->base >= r->len)
+		v->last_mmio = r = io_find_mmio(&v->base.vm->io, f->gpa);
 	if (unlikely(!r || (f->flags & (NESTED_FETCH | NESTED_TABLE)) || v->events.retry_valid))
 		return other_fault(v, f);
 	return x86_emulate_mmio(v, f, r);

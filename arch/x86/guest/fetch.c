@@ -5,9 +5,15 @@
 
 enum { FETCH_MAX = 16 };
 
+void fetch_close(struct x86_vcpu *v)
+{
+	for (unsigned i = 0; i < FETCH_WINDOWS; i++)
+		v->fetch[i] = (struct fetch_window){.page = FETCH_NOWHERE};
+}
+
 static bool refill(struct x86_vcpu *v, uint64_t la)
 {
-	struct fetch_window *f = &v->fetch;
+	struct fetch_window *f = fetch_window(v, la);
 	struct x86_exception x;
 	uint32_t access = EMUL_FETCH;
 	uint64_t gpa;
@@ -59,7 +65,7 @@ __hot const struct insn *x86_decode_fast(struct x86_vcpu *v, uint64_t la, uint64
 					 enum insn_mode mode)
 {
 	struct decode_entry *e = &v->decode[la % DECODE_CACHE_SIZE];
-	const struct fetch_window *f = &v->fetch;
+	const struct fetch_window *f = fetch_window(v, la);
 	uint64_t offset = la - f->page;
 	uint64_t bytes[2];
 

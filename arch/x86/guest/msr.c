@@ -1,18 +1,29 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Looks up, checks and carries out a guest's accesses to model-specific registers. */
 #include "socle/guest/cpuid.h"
-#include "socle/guest/exits.h"
 #include "socle/guest/msr.h"
 #include "socle/report.h"
+#include "socle/string.h"
 
 /* The ranges in which registers may lie: three of the architecture, one of KVM's interface. */
 enum { WINDOWS = 4, WINDOW_SIZE = 0x2000, NONE = 0xff };
 static const uint32_t window_base[WINDOWS] = {0, 0xc0000000, 0xc0010000, 0x4b564d00};
 
+/* What an access needs of a row, in one cache line. */
+struct __aligned(64) row {
+	const struct msr_policy *policy;
+	msr_read_fn rd;
+	msr_write_fn wr;
+	uint64_t invalid; /* bits that may not be written */
+	uint32_t slot;	  /* of the first register's value in x86_vcpu.msr[], less its index */
+	uint8_t read;	  /* enum msr_action */
+	uint8_t write;	  /* enum msr_action */
+	bool keeps_value; /* has slots */
+};
+
 /* Made by msr_init() from the table, then read-only. */
-static const struct msr_policy *row_at[NONE];
+static struct row row[NONE];
 static uint8_t row_of[WINDOWS][WINDOW_SIZE]; /* row number, or NONE */
-static uint8_t slot_of_row[NONE];	     /* first slot in x86_vcpu.msr[], or NONE */
 static unsigned rows;
 
 unsigned msr_policy_count(void)
@@ -22,7 +33,7 @@ unsigned msr_policy_count(void)
 
 const struct msr_policy *msr_policy(unsigned n)
 {
-	return row_at[n];
+	return row[n].policy;
 }
 
 /* Window of @index in [0, WINDOWS), or WINDOWS. */
@@ -34,23 +45,24 @@ static inline unsigned window_of(uint32_t index)
 	return WINDOWS;
 }
 
+/* The masks bound the indices under speculation, too. */
 static inline unsigned find_row(uint32_t index)
 {
 	unsigned w;
 
 	if (likely(index < WINDOW_SIZE))
-		return row_of[0][array_index_nospec(index, WINDOW_SIZE)];
+		return row_of[0][index & (WINDOW_SIZE - 1)];
 	w = window_of(index);
 	if (w == WINDOWS)
 		return NONE;
-	return row_of[w][array_index_nospec(index - window_base[w], WINDOW_SIZE)];
+	return row_of[w & (WINDOWS - 1)][(index - window_base[w]) & (WINDOW_SIZE - 1)];
 }
 
 const struct msr_policy *msr_find(uint32_t index)
 {
-	unsigned row = find_row(index);
+	unsigned n = find_row(index);
 
-	return row == NONE ? NULL : row_at[row];
+	return n == NONE ? NULL : row[n].policy;
 }
 
 static void check_row(const struct msr_policy *p)
@@ -66,108 +78,115 @@ static bool keeps_value(const struct msr_policy *p)
 	return p->read == MSR_STORED || p->write == MSR_STORED || p->read == MSR_EMULATED;
 }
 
+/* Enters row @n into the index. */
+static void map_row(unsigned n)
+{
+	const struct msr_policy *p = row[n].policy;
+	unsigned w = window_of(p->index);
+
+	for (unsigned i = 0; i < p->count; i++) {
+		uint8_t *cell = &row_of[w][p->index - window_base[w] + i];
+
+		if (*cell != NONE)
+			panic("msr table: %s and %s overlap", p->name, row[*cell].policy->name);
+		*cell = n;
+	}
+}
+
 void msr_init(void)
 {
 	const struct msr_rows *const *t;
 	unsigned slots = 0;
 
 	rows = 0;
+	memset(row_of, NONE, sizeof(row_of));
 	section_for_each (t, msr_policies) {
 		for (unsigned i = 0; i < (*t)->count; i++) {
+			const struct msr_policy *p = &(*t)->row[i];
+
 			if (rows == NONE)
 				panic("msr table: more than %u rows", NONE);
-			row_at[rows++] = &(*t)->row[i];
-		}
-	}
-	for (unsigned w = 0; w < WINDOWS; w++)
-		for (unsigned i = 0; i < WINDOW_SIZE; i++)
-			row_of[w][i] = NONE;
-	for (unsigned row = 0; row < rows; row++) {
-		const struct msr_policy *p = msr_policy(row);
-		unsigned w = window_of(p->index);
-
-		check_row(p);
-		slot_of_row[row] = NONE;
-		if (keeps_value(p)) {
-			slot_of_row[row] = slots;
-			slots += p->count;
-		}
-		for (unsigned i = 0; i < p->count; i++) {
-			uint8_t *cell = &row_of[w][p->index - window_base[w] + i];
-
-			if (*cell != NONE)
-				panic("msr table: %s and %s overlap", p->name,
-				      msr_policy(*cell)->name);
-			*cell = row;
+			check_row(p);
+			row[rows] = (struct row){
+				.policy = p,
+				.rd = p->rd,
+				.wr = p->wr,
+				.invalid = ~p->valid,
+				.slot = slots - p->index,
+				.read = p->read,
+				.write = p->write,
+				.keeps_value = keeps_value(p),
+			};
+			if (row[rows].keeps_value)
+				slots += p->count;
+			map_row(rows++);
 		}
 	}
 	if (slots > MSR_SLOTS)
 		panic("msr table: %u stored values, room for %u", slots, MSR_SLOTS);
 }
 
+/* Registers without a value get some slot, which is never used; the mask keeps it in bounds. */
+static __always_inline uint64_t *slot_for(struct x86_vcpu *v, const struct row *r, uint32_t index)
+{
+	return &v->msr[(r->slot + index) & (MSR_SLOTS - 1)];
+}
+
 uint64_t *msr_stored(struct x86_vcpu *v, uint32_t index)
 {
-	unsigned row = find_row(index);
-	const struct msr_policy *p;
+	unsigned n = find_row(index);
 
-	ASSERT(row != NONE && slot_of_row[row] != NONE);
-	p = row_at[row];
-	return &v->msr[slot_of_row[row] + array_index_nospec(index - p->index, p->count)];
+	ASSERT(n != NONE && row[n].keeps_value);
+	return slot_for(v, &row[n], index);
 }
 
 void msr_reset(struct x86_vcpu *v)
 {
-	for (unsigned row = 0; row < rows; row++) {
-		const struct msr_policy *p = msr_policy(row);
+	for (unsigned n = 0; n < rows; n++) {
+		const struct msr_policy *p = row[n].policy;
 
-		for (unsigned i = 0; slot_of_row[row] != NONE && i < p->count; i++)
-			v->msr[slot_of_row[row] + i] = p->reset;
+		for (unsigned i = 0; row[n].keeps_value && i < p->count; i++)
+			*slot_for(v, &row[n], p->index + i) = p->reset;
 	}
 }
 
 void msr_create(struct x86_vcpu *v)
 {
-	for (unsigned row = 0; row < rows; row++) {
-		const struct cpuid_bit *n = &row_at[row]->needs;
+	for (unsigned n = 0; n < rows; n++) {
+		const struct cpuid_bit *needs = &row[n].policy->needs;
 
-		if (!n->used || cpuid_guest_bit(v->cpuid, n->leaf, n->reg, n->bit))
-			v->msr_offered[row / 64] |= BIT(row % 64);
+		if (!needs->used ||
+		    cpuid_guest_bit(v->cpuid, needs->leaf, needs->reg, needs->bit))
+			v->msr_offered[n / 64] |= BIT(n % 64);
 	}
 }
 
-/* The row of @index if the guest's CPU model has it, with the register's own slot. */
-static __always_inline const struct msr_policy *row_for(struct x86_vcpu *v, uint32_t index,
-							uint64_t **slot)
+/* The row of @index if the guest's CPU model has it. */
+static __always_inline const struct row *row_for(const struct x86_vcpu *v, uint32_t index)
 {
-	unsigned row = find_row(index);
-	const struct msr_policy *p;
+	unsigned n = find_row(index);
 
-	if (unlikely(row == NONE || !(v->msr_offered[row / 64] >> row % 64 & 1)))
+	if (unlikely(n == NONE || !(v->msr_offered[n / 64] >> n % 64 & 1)))
 		return NULL;
-	p = row_at[row];
-	/* Rows without a value have NONE here, which is never used; the clamp keeps it harmless. */
-	*slot = &v->msr[(slot_of_row[row] + (index - p->index)) & (MSR_SLOTS - 1)];
-	return p;
+	return &row[n];
 }
 
-static __always_inline enum msr_result read_one(struct x86_vcpu *v, uint32_t index, uint64_t *value)
+__hot enum msr_result msr_guest_read(struct x86_vcpu *v, uint32_t index, uint64_t *value)
 {
-	const struct msr_policy *p;
-	uint64_t *slot;
+	const struct row *r = row_for(v, index);
 
 	*value = 0;
 	v->stats.msr_reads++;
-	p = row_for(v, index, &slot);
-	if (unlikely(!p))
+	if (unlikely(!r))
 		return MSR_UNSUPPORTED;
-	switch ((enum msr_action)p->read) {
+	switch ((enum msr_action)r->read) {
 	case MSR_EMULATED:
-		return p->rd(v, index, slot, value);
+		return r->rd(v, index, slot_for(v, r, index), value);
 	case MSR_STORED:
-		*value = *slot;
+		*value = *slot_for(v, r, index);
 		return MSR_OK;
 	case MSR_CONSTANT:
-		*value = p->reset;
+		*value = r->policy->reset;
 		return MSR_OK;
 	case MSR_DIRECT: /* an exit although it is direct: only for a register out of the map */
 	case MSR_REJECT:
@@ -176,24 +195,22 @@ static __always_inline enum msr_result read_one(struct x86_vcpu *v, uint32_t ind
 	return MSR_FILTERED;
 }
 
-static __always_inline enum msr_result write_one(struct x86_vcpu *v, uint32_t index, uint64_t value)
+__hot enum msr_result msr_guest_write(struct x86_vcpu *v, uint32_t index, uint64_t value)
 {
-	const struct msr_policy *p;
-	uint64_t *slot;
+	const struct row *r = row_for(v, index);
 
 	v->stats.msr_writes++;
-	p = row_for(v, index, &slot);
-	if (unlikely(!p))
+	if (unlikely(!r))
 		return MSR_UNSUPPORTED;
-	switch ((enum msr_action)p->write) {
+	switch ((enum msr_action)r->write) {
 	case MSR_EMULATED:
-		if (value & ~p->valid)
+		if (unlikely(value & r->invalid))
 			return MSR_INVALID;
-		return p->wr(v, index, slot, value);
+		return r->wr(v, index, slot_for(v, r, index), value);
 	case MSR_STORED:
-		if (value & ~p->valid)
+		if (unlikely(value & r->invalid))
 			return MSR_INVALID;
-		*slot = value;
+		*slot_for(v, r, index) = value;
 		return MSR_OK;
 	case MSR_CONSTANT:
 		return MSR_OK;
@@ -204,48 +221,10 @@ static __always_inline enum msr_result write_one(struct x86_vcpu *v, uint32_t in
 	return MSR_FILTERED;
 }
 
-enum msr_result msr_guest_read(struct x86_vcpu *v, uint32_t index, uint64_t *value)
-{
-	return read_one(v, index, value);
-}
-
-enum msr_result msr_guest_write(struct x86_vcpu *v, uint32_t index, uint64_t value)
-{
-	return write_one(v, index, value);
-}
-
-static bool msr_fault(struct x86_vcpu *v)
-{
-	v->stats.msr_faults++;
-	x86_raise_error(v, VEC_GP, 0);
-	return false;
-}
-
-__hot bool exit_msr_read(struct x86_vcpu *v)
-{
-	uint64_t *gpr = v->state.gpr, value;
-
-	if (unlikely(read_one(v, gpr[GPR_RCX], &value) != MSR_OK))
-		return msr_fault(v);
-	gpr[GPR_RAX] = (uint32_t)value;
-	gpr[GPR_RDX] = value >> 32;
-	return true;
-}
-
-__hot bool exit_msr_write(struct x86_vcpu *v)
-{
-	uint64_t *gpr = v->state.gpr;
-	uint64_t value = (uint32_t)gpr[GPR_RAX] | gpr[GPR_RDX] << 32;
-
-	if (unlikely(write_one(v, gpr[GPR_RCX], value) != MSR_OK))
-		return msr_fault(v);
-	return true;
-}
-
 void msr_visit_direct(void (*visit)(uint32_t index, bool read, bool write, void *map), void *map)
 {
-	for (unsigned row = 0; row < rows; row++) {
-		const struct msr_policy *p = msr_policy(row);
+	for (unsigned n = 0; n < rows; n++) {
+		const struct msr_policy *p = row[n].policy;
 
 		for (unsigned i = 0; i < p->count; i++)
 			if (p->read == MSR_DIRECT || p->write == MSR_DIRECT)

@@ -45,9 +45,9 @@ static void shift_tsc(struct x86_vcpu *v, uint64_t by)
 {
 	v->tsc_offset += by;
 	v->tsc_adjust += by;
-	vendor->set_tsc_offset(v);
 	if (unlikely(v->pvclock))
 		pvclock_update(v);
+	vendor->set_tsc_offset(v);
 }
 
 static enum msr_result tsc_write(struct x86_vcpu *v, uint32_t index,

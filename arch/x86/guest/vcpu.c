@@ -34,7 +34,7 @@ void x86_vcpu_reset(struct x86_vcpu *v)
 	v->avail = v->dirty = 0;
 	v->base.requests = 0;
 	events_reset(&v->events);
-	v->fetch = (struct fetch_window){.page = FETCH_NOWHERE};
+	fetch_close(v);
 	/* No linear address is all ones, so an empty entry never matches. */
 	memset(v->decode, 0xff, sizeof(v->decode));
 	msr_reset(v);

@@ -98,7 +98,7 @@ int svm_prepare(struct svm_vcpu *s)
 	if (requests & VCPU_REQ_FLUSH) {
 		s->x.base.requests |= VCPU_REQ_EVENT;
 		c->tlb_control = cpu_has(CPU_SVM_FLUSH_ASID) ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
-		s->x.fetch.page = FETCH_NOWHERE;
+		fetch_close(&s->x);
 	}
 	if (requests & VCPU_REQ_LEAVE) {
 		s->x.base.requests |= requests & VCPU_REQ_EVENT;

@@ -42,9 +42,10 @@ static __noinline void advance_slow(struct svm_vcpu *s)
  */
 static __always_inline void advance(struct svm_vcpu *s, uint32_t opcode, unsigned len)
 {
-	const struct fetch_window *f = &s->x.fetch;
 	struct vmcb *c = s->vmcb;
-	uint64_t offset = c->rip + c->cs.base - f->page;
+	uint64_t la = c->rip + c->cs.base;
+	const struct fetch_window *f = fetch_window(&s->x, la);
+	uint64_t offset = la - f->page;
 	uint32_t bytes;
 
 	/* The page and CR3 for which the bytes were last found; RF and TF want more work. */
@@ -399,11 +400,11 @@ __hot int svm_exit(struct svm_vcpu *s)
 		return on_msr(s);
 	if (code == SVM_EXIT_CPUID)
 		return on_cpuid(s);
+	if (code == SVM_EXIT_VMMCALL)
+		return on_vmmcall(s);
 	if (code == SVM_EXIT_NPF)
 		return on_npf(s);
 	if (code == SVM_EXIT_IOIO)
 		return on_ioio(s);
-	if (code == SVM_EXIT_VMMCALL)
-		return on_vmmcall(s);
 	return rare(s, code);
 }

@@ -59,7 +59,8 @@ static __always_inline bool cpuid_guest_fast(const struct guest_cpuid *t, uint32
 
 	if (unlikely(leaf >= CPUID_LEAVES))
 		return false;
-	e = &t->entry[t->basic[array_index_nospec(leaf, CPUID_LEAVES)]];
+	/* The mask bounds it under speculation, too. */
+	e = &t->entry[t->basic[leaf & (CPUID_LEAVES - 1)]];
 	*r = e->value;
 	return e->simple;
 }

@@ -44,8 +44,8 @@ struct x86_window {
 
 /* Where interrupts come from; bound at boot by the local APIC's room. */
 struct x86_irq_source {
-	int (*pending)(struct x86_vcpu *v);   /* highest deliverable vector, or -1 */
-	uint8_t (*accept)(struct x86_vcpu *v);/* takes it: now in service */
+	int (*pending)(struct x86_vcpu *v); /* what is deliverable now, or -1 */
+	uint8_t (*accept)(struct x86_vcpu *v, int pending); /* takes it; its vector */
 };
 void events_bind(const struct x86_irq_source *source);
 

@@ -4,6 +4,7 @@
 #define SOCLE_GUEST_EXITS_H
 
 #include "socle/guest/cpuid.h"
+#include "socle/guest/msr.h"
 #include "socle/guest/vcpu.h"
 
 /*
@@ -32,16 +33,44 @@ static __always_inline bool exit_cpuid_fast(struct x86_vcpu *v)
 	return true;
 }
 
+/* The #GP of an access that was refused. False, for the callers below. */
+bool exit_msr_fault(struct x86_vcpu *v);
+
 /* RDMSR and WRMSR. */
-bool exit_msr_read(struct x86_vcpu *v);
-bool exit_msr_write(struct x86_vcpu *v);
+static __always_inline bool exit_msr_read(struct x86_vcpu *v)
+{
+	uint64_t value;
+
+	if (unlikely(msr_guest_read(v, v->state.gpr[GPR_RCX], &value) != MSR_OK))
+		return exit_msr_fault(v);
+	v->state.gpr[GPR_RAX] = (uint32_t)value;
+	v->state.gpr[GPR_RDX] = value >> 32;
+	return true;
+}
+
+static __always_inline bool exit_msr_write(struct x86_vcpu *v)
+{
+	uint64_t value = (uint32_t)v->state.gpr[GPR_RAX] | v->state.gpr[GPR_RDX] << 32;
+
+	if (unlikely(msr_guest_write(v, v->state.gpr[GPR_RCX], value) != MSR_OK))
+		return exit_msr_fault(v);
+	return true;
+}
 
 /* IN and OUT without REP or a string; the CPU has checked the permission. @size is 1, 2 or 4. */
 void exit_port_in(struct x86_vcpu *v, uint16_t port, unsigned size);
 void exit_port_out(struct x86_vcpu *v, uint16_t port, unsigned size);
 
-/* VMCALL or VMMCALL: number in RAX, result in RAX. */
-void exit_hypercall(struct x86_vcpu *v);
+/*
+ * VMCALL or VMMCALL: number in RAX, result in RAX. No calls are offered yet: -1000, as the KVM
+ * interface answers an unknown one.
+ */
+static __always_inline void exit_hypercall(struct x86_vcpu *v)
+{
+	enum { HYPERCALL_NOSYS = -1000 };
+
+	v->state.gpr[GPR_RAX] = (uint64_t)(int64_t)HYPERCALL_NOSYS;
+}
 
 /* XSETBV. */
 bool exit_xsetbv(struct x86_vcpu *v);

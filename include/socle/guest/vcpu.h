@@ -28,14 +28,14 @@ enum x86_group {
 	X86_ALL = MASK(5, 0),
 };
 
-enum { DECODE_CACHE_SIZE = 64, MSR_SLOTS = 128 };
+enum { FETCH_WINDOWS = 8, DECODE_CACHE_SIZE = 64, MSR_SLOTS = 128 };
 
 /*
- * The page that instructions were last fetched from, to look at their bytes without a walk. Closed
- * by VCPU_REQ_FLUSH, which whoever takes a page away from a guest must send to all its vCPUs.
+ * A page that instructions were fetched from, to look at their bytes without a walk. Closed by
+ * VCPU_REQ_FLUSH, which whoever takes a page away from a guest must send to all its vCPUs.
  */
 #define FETCH_NOWHERE BIT(62) /* not canonical: no instruction lies there */
-struct fetch_window {
+struct __aligned(32) fetch_window {
 	uint64_t page;	     /* linear address of the page, or FETCH_NOWHERE */
 	uint64_t cr3;	     /* guest CR3 that it was found with */
 	const uint8_t *host; /* where the page is mapped for us */
@@ -72,7 +72,8 @@ struct x86_vcpu {
 	struct x86_events events;
 	struct lapic *lapic;	 /* its local APIC (platform/) */
 	const struct guest_cpuid *cpuid; /* its VM's CPUID table */
-	struct fetch_window fetch;
+	struct fetch_window fetch[FETCH_WINDOWS]; /* by page number modulo their number */
+	struct io_region *last_mmio; /* device of the last access; NULL: none */
 	struct decode_entry decode[DECODE_CACHE_SIZE];
 	uint64_t msr[MSR_SLOTS]; /* values of stored MSRs, by slot of the policy */
 	uint64_t msr_offered[4]; /* rows of the MSR table that its CPU model has, a bit each */
@@ -158,6 +159,15 @@ static inline void x86_dirty(struct x86_vcpu *v, uint32_t groups)
 {
 	v->dirty |= groups;
 }
+
+/* The window in which linear address @la would be. */
+static __always_inline struct fetch_window *fetch_window(struct x86_vcpu *v, uint64_t la)
+{
+	return &v->fetch[la >> PAGE_SHIFT & (FETCH_WINDOWS - 1)];
+}
+
+/* Closes all windows: a page may have been taken away, or its mapping changed. */
+void fetch_close(struct x86_vcpu *v);
 
 /* Puts the vendor-neutral part of @v into its power-on state. */
 void x86_vcpu_reset(struct x86_vcpu *v);

@@ -55,6 +55,20 @@ void io_bus_free(struct io_bus *bus);
 status_t __must_check io_add_ports(struct io_bus *bus, struct io_region *region);
 status_t __must_check io_add_mmio(struct io_bus *bus, struct io_region *region);
 
+/*
+ * The region behind @port if it takes an access of @size bytes there as it is, else NULL: then
+ * io_port_read() and io_port_write() split it.
+ */
+static __always_inline struct io_region *io_port_region(struct io_bus *bus, uint16_t port,
+							unsigned size)
+{
+	/* The mask bounds what is bounded anyway, so that speculation cannot leave the table. */
+	struct io_region *r = bus->port[bus->port_map[port] & (IO_MAX_PORT_REGIONS - 1)];
+	uint32_t offset = port - (uint32_t)r->base;
+
+	return likely((r->widths & size) && offset + size <= r->len) ? r : NULL;
+}
+
 /* The MMIO region that holds @gpa, or NULL. */
 struct io_region *io_find_mmio(struct io_bus *bus, uint64_t gpa);
 

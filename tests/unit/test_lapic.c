@@ -1,0 +1,776 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The local APIC: priorities, EOI, TPR, timer modes, x2APIC, interrupt commands, hostile accesses. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <string.h>
+
+#define MOCK_REAL_BUS
+#include "platform_mock.h"
+#include "../../kernel/iobus.c"
+#include "socle/kernel/clock.h"
+#include "socle/guest/cpuid.h"
+#include "../../platform/lapic.c"
+#include "../../platform/lapic_ipi.c"
+/* Each file has helpers of its own under these names. */
+#define mode timer_mode_of
+#include "../../platform/lapic_timer.c"
+#undef mode
+
+enum { CPUS = 4 };
+static struct x86_vcpu cpu[CPUS];
+static struct lapic apic[CPUS];
+static struct board board;
+static struct vm vm;
+static const struct x86_irq_source *source_bound;
+static const struct cr8_ops *cr8_bound;
+static unsigned requests_of[CPUS]; /* calls of vcpu_request() */
+static unsigned nmis_of[CPUS];
+static bool pic_output;
+static unsigned eois;	 /* calls of ioapic_eoi() */
+static uint8_t eoi_last; /* its vector */
+static unsigned next_apic; /* for pages_alloc() */
+static bool no_memory;
+
+void events_bind(const struct x86_irq_source *s)
+{
+	source_bound = s;
+}
+
+void exit_bind_cr8(const struct cr8_ops *ops)
+{
+	cr8_bound = ops;
+}
+
+void events_nmi(struct x86_events *e)
+{
+	nmis_of[container_of(e, struct x86_vcpu, events)->base.id]++;
+}
+
+void vcpu_request(struct vcpu *v, uint32_t requests)
+{
+	assert_int_equal(requests, VCPU_REQ_EVENT);
+	requests_of[v->id]++;
+}
+
+bool pic_pending(const struct pic *pic)
+{
+	assert_ptr_equal(pic, &board.pic);
+	return pic_output;
+}
+
+uint8_t pic_acknowledge(struct pic *pic)
+{
+	assert_ptr_equal(pic, &board.pic);
+	pic_output = false;
+	return 0x28;
+}
+
+void ioapic_eoi(struct ioapic *ioapic, uint8_t vector)
+{
+	assert_ptr_equal(ioapic, &board.ioapic);
+	eois++;
+	eoi_last = vector;
+}
+
+void *pages_alloc(size_t bytes, uint32_t owner)
+{
+	static struct io_region region;
+	static uint8_t map[65536];
+
+	assert_int_equal(owner, OWNER_VM_CORE);
+	if (no_memory)
+		return NULL;
+	if (bytes == sizeof(struct lapic))
+		return &apic[next_apic++];
+	return bytes == sizeof(region) ? (void *)&region : map;
+}
+
+void pages_free(void *va __unused, size_t bytes __unused, uint32_t owner __unused)
+{
+}
+
+/* A TSC of 2 GHz, 0 at boot. */
+uint64_t x86_guest_tsc(const struct x86_vcpu *v)
+{
+	return mock_now * 2 + v->tsc_offset;
+}
+
+uint64_t time_of_tsc(uint64_t tsc)
+{
+	return tsc / 2;
+}
+
+static int setup(void **state __unused)
+{
+	mock_reset();
+	memset(cpu, 0, sizeof(cpu));
+	memset(apic, 0, sizeof(apic));
+	memset(&board, 0, sizeof(board));
+	vm = (struct vm){.board = &board, .settings.cpus = CPUS};
+	next_apic = 0;
+	no_memory = pic_output = false;
+	lapic_bind();
+	assert_int_equal(io_bus_init(&vm.io), 0);
+	assert_int_equal(lapic_add_region(&vm), 0);
+	for (unsigned i = 0; i < CPUS; i++) {
+		cpu[i].base = (struct vcpu){.vm = &vm, .id = i};
+		vm.vcpu[i] = &cpu[i].base;
+		assert_int_equal(lapic_create(&cpu[i]), 0);
+		assert_ptr_equal(cpu[i].lapic, &apic[i]);
+	}
+	memset(requests_of, 0, sizeof(requests_of));
+	memset(nmis_of, 0, sizeof(nmis_of));
+	eois = 0;
+	return 0;
+}
+
+static uint32_t rd(unsigned c, uint32_t reg)
+{
+	return (uint32_t)io_mmio_read(&vm.io, &cpu[c].base, LAPIC_GPA + reg, 4);
+}
+
+static void wr(unsigned c, uint32_t reg, uint32_t value)
+{
+	io_mmio_write(&vm.io, &cpu[c].base, LAPIC_GPA + reg, 4, value);
+}
+
+/* An MSR access through the row of the policy that it belongs to. */
+static const struct msr_policy *row_of(uint32_t index)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(lapic_msrs); i++)
+		if (index - lapic_msrs[i].index < lapic_msrs[i].count)
+			return &lapic_msrs[i];
+	fail_msg("no row for %#x", index);
+	return NULL;
+}
+
+static enum msr_result rdmsr(unsigned c, uint32_t index, uint64_t *value)
+{
+	uint64_t slot = 0;
+
+	*value = 0;
+	return row_of(index)->rd(&cpu[c], index, &slot, value);
+}
+
+static enum msr_result wrmsr(unsigned c, uint32_t index, uint64_t value)
+{
+	uint64_t slot = 0;
+
+	return row_of(index)->wr(&cpu[c], index, &slot, value);
+}
+
+static void enable(unsigned c)
+{
+	wr(c, 0xf0, 0x1ff);
+}
+
+static void x2apic(unsigned c)
+{
+	assert_int_equal(wrmsr(c, MSR_APIC_BASE, cpu[c].lapic->base | BIT(10)), MSR_OK);
+}
+
+static int take(unsigned c)
+{
+	return source_bound->pending(&cpu[c]) < 0 ? -1 : source_bound->accept(&cpu[c]);
+}
+
+static void after_reset(void **state __unused)
+{
+	uint64_t base;
+
+	for (unsigned c = 0; c < CPUS; c++) {
+		assert_int_equal(rd(c, 0x20), c << 24);
+		assert_int_equal(rd(c, 0x30), 0x50014);
+		assert_int_equal(rd(c, 0xf0), 0xff);
+		assert_int_equal(rd(c, 0xe0), 0xffffffff);
+		assert_int_equal(rd(c, 0xd0), 0);
+		assert_int_equal(rd(c, 0x320), 0x10000);
+		assert_int_equal(rd(c, 0x350), c ? 0x10000 : 0x700);
+		assert_int_equal(rd(c, 0x370), 0x10000);
+		assert_int_equal(rdmsr(c, MSR_APIC_BASE, &base), MSR_OK);
+		assert_int_equal(base, 0xfee00800 | (c ? 0 : 0x100));
+		for (uint32_t reg = 0x100; reg < 0x280; reg += 0x10)
+			assert_int_equal(rd(c, reg), 0);
+	}
+	/* Disabled by software: nothing is taken, the LVT cannot be unmasked. */
+	lapic_request(&apic[1], 0x40, false);
+	assert_int_equal(take(1), -1);
+	wr(1, 0x320, 0x40);
+	assert_int_equal(rd(1, 0x320), 0x10040);
+	no_memory = true;
+	assert_int_equal(lapic_create(&cpu[1]), -S_NOMEM);
+}
+
+static void every_vector(void **state __unused)
+{
+	enable(1);
+	for (unsigned vector = 16; vector < 256; vector++) {
+		lapic_request(&apic[1], vector, false);
+		assert_int_equal(rd(1, 0x200 + vector / 32 * 0x10), 1u << vector % 32);
+		assert_int_equal(take(1), vector);
+		assert_int_equal(rd(1, 0x200 + vector / 32 * 0x10), 0);
+		assert_int_equal(rd(1, 0x100 + vector / 32 * 0x10), 1u << vector % 32);
+		assert_int_equal(rd(1, 0xa0), vector & 0xf0);
+		assert_int_equal(take(1), -1);
+		wr(1, 0xb0, 0);
+		assert_int_equal(rd(1, 0x100 + vector / 32 * 0x10), 0);
+		assert_int_equal(rd(1, 0xa0), 0);
+	}
+	assert_int_equal(eois, 0);
+	assert_int_equal(requests_of[1], 240);
+}
+
+static void illegal_vectors(void **state __unused)
+{
+	enable(1);
+	for (unsigned vector = 0; vector < 16; vector++) {
+		lapic_request(&apic[1], vector, false);
+		assert_int_equal(take(1), -1);
+		/* Shows after a write, once. */
+		wr(1, 0x280, 0);
+		assert_int_equal(rd(1, 0x280), 0x40);
+		wr(1, 0x280, 0);
+		assert_int_equal(rd(1, 0x280), 0);
+	}
+	/* Sending one, too; with the error interrupt on. */
+	wr(1, 0x370, 0xe1);
+	wr(1, 0x300, 0x40005);
+	assert_int_equal(take(1), 0xe1);
+	wr(1, 0x280, 0);
+	assert_int_equal(rd(1, 0x280), 0x20);
+}
+
+/* Random requests, EOIs and TPR writes against plain sets of vectors. */
+static void priorities(void **state __unused)
+{
+	static bool irr[256], isr[256];
+	unsigned tpr = 0;
+	uint64_t seed = 11;
+
+	memset(irr, 0, sizeof(irr));
+	memset(isr, 0, sizeof(isr));
+	enable(2);
+	for (unsigned step = 0; step < 40000; step++) {
+		int top_irr = -1, top_isr = -1, want;
+		unsigned class;
+
+		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+		switch (seed >> 61) {
+		case 0 ... 3:
+			lapic_request(&apic[2], 16 + (seed >> 33) % 240, false);
+			irr[16 + (seed >> 33) % 240] = true;
+			break;
+		case 4:
+			tpr = seed >> 40 & 0xff;
+			wr(2, 0x80, tpr);
+			break;
+		default:
+			for (int i = 255; i >= 0; i--) {
+				if (isr[i]) {
+					isr[i] = false;
+					break;
+				}
+			}
+			wr(2, 0xb0, 0);
+		}
+		for (int i = 0; i < 256; i++) {
+			top_irr = irr[i] ? i : top_irr;
+			top_isr = isr[i] ? i : top_isr;
+		}
+		class = top_isr < 0 ? 0 : (unsigned)top_isr >> 4;
+		assert_int_equal(rd(2, 0x80), tpr);
+		assert_int_equal(rd(2, 0xa0), tpr >> 4 >= class ? tpr : class << 4);
+		class = MAX(class, tpr >> 4);
+		want = top_irr >= 0 && (unsigned)top_irr >> 4 > class ? top_irr : -1;
+		assert_int_equal(source_bound->pending(&cpu[2]), want);
+		if (want >= 0 && (seed >> 20 & 1)) {
+			assert_int_equal(source_bound->accept(&cpu[2]), want);
+			irr[want] = false;
+			isr[want] = true;
+		}
+	}
+}
+
+static void level_and_edge(void **state __unused)
+{
+	enable(1);
+	lapic_request(&apic[1], 0x61, true);
+	lapic_request(&apic[1], 0x72, false);
+	assert_int_equal(rd(1, 0x180 + 3 * 0x10), 2);
+	assert_int_equal(take(1), 0x72);
+	wr(1, 0xb0, 0);
+	assert_int_equal(eois, 0);
+	assert_int_equal(take(1), 0x61);
+	wr(1, 0xb0, 0);
+	assert_int_equal(eois, 1);
+	assert_int_equal(eoi_last, 0x61);
+	/* The last request decides; an EOI without anything in service does nothing. */
+	lapic_request(&apic[1], 0x61, false);
+	assert_int_equal(take(1), 0x61);
+	wr(1, 0xb0, 0);
+	wr(1, 0xb0, 0);
+	assert_int_equal(eois, 1);
+}
+
+static void task_priority(void **state __unused)
+{
+	enable(1);
+	cr8_bound->write(&cpu[1], 5);
+	assert_int_equal(rd(1, 0x80), 0x50);
+	lapic_request(&apic[1], 0x5f, false);
+	assert_int_equal(take(1), -1);
+	requests_of[1] = 0;
+	wr(1, 0x80, 0x4f);
+	assert_int_equal(requests_of[1], 1);
+	assert_int_equal(cr8_bound->read(&cpu[1]), 4);
+	assert_int_equal(take(1), 0x5f);
+	/* 15 keeps everything out. */
+	cr8_bound->write(&cpu[1], 15);
+	lapic_request(&apic[1], 0xff, false);
+	assert_int_equal(take(1), -1);
+}
+
+static void pic_through_lint0(void **state __unused)
+{
+	pic_output = true;
+	/* The boot processor's LINT0 lets it through even with the APIC disabled by software. */
+	assert_int_equal(source_bound->pending(&cpu[0]), 0);
+	assert_int_equal(source_bound->pending(&cpu[1]), -1);
+	lapic_extint_changed(&vm);
+	assert_int_equal(requests_of[0], 1);
+	assert_int_equal(requests_of[1], 0);
+	assert_int_equal(source_bound->accept(&cpu[0]), 0x28);
+	assert_int_equal(source_bound->pending(&cpu[0]), -1);
+	/* It never comes into service, and PPR does not hold it. */
+	enable(0);
+	wr(0, 0x80, 0xff);
+	pic_output = true;
+	assert_int_equal(take(0), 0x28);
+	assert_int_equal(rd(0, 0xa0), 0xff);
+	wr(0, 0x350, 0x10700);
+	pic_output = true;
+	assert_int_equal(source_bound->pending(&cpu[0]), -1);
+	/* An interrupt of its own comes first. */
+	wr(0, 0x350, 0x700);
+	wr(0, 0x80, 0);
+	lapic_request(&apic[0], 0x30, false);
+	assert_int_equal(take(0), 0x30);
+	assert_int_equal(take(0), 0x28);
+}
+
+static void one_shot_timer(void **state __unused)
+{
+	static const unsigned divide[] = {2, 4, 8, 16, 0, 0, 0, 0, 32, 64, 128, 1};
+
+	enable(1);
+	wr(1, 0x320, 0x40);
+	for (unsigned code = 0; code < ARRAY_SIZE(divide); code++) {
+		if (!divide[code])
+			continue;
+		wr(1, 0x3e0, code);
+		assert_int_equal(rd(1, 0x3e0), code);
+		wr(1, 0x380, 1000000);
+		assert_int_equal(rd(1, 0x380), 1000000);
+		assert_int_equal(rd(1, 0x390), 1000000);
+		run_for(400000ull * divide[code]);
+		assert_int_equal(rd(1, 0x390), 600000);
+		assert_int_equal(take(1), -1);
+		run_for(600000ull * divide[code] - 1);
+		assert_int_equal(take(1), -1);
+		run_for(1);
+		assert_int_equal(take(1), 0x40);
+		wr(1, 0xb0, 0);
+		assert_int_equal(rd(1, 0x390), 0);
+		assert_int_equal(armed_timers(), 0);
+	}
+	/* Zero stops it; masked, it counts in silence. */
+	wr(1, 0x380, 5000);
+	wr(1, 0x380, 0);
+	assert_int_equal(armed_timers(), 0);
+	wr(1, 0x320, 0x10040);
+	wr(1, 0x380, 5000);
+	run_for(NS_PER_SEC);
+	assert_int_equal(take(1), -1);
+}
+
+static void periodic_timer(void **state __unused)
+{
+	enable(1);
+	wr(1, 0x3e0, 0xb);
+	wr(1, 0x320, 0x20040);
+	wr(1, 0x380, 1000000);
+	for (unsigned i = 0; i < 5; i++) {
+		run_for(999999);
+		assert_int_equal(take(1), -1);
+		run_for(1);
+		assert_int_equal(take(1), 0x40);
+		wr(1, 0xb0, 0);
+	}
+	/* Late by many periods: one interrupt, and on from there. */
+	mock_now += 10500000;
+	run_for(0);
+	assert_int_equal(mock_fired, 6);
+	/* To one-shot: the count goes on, and ends. */
+	wr(1, 0x320, 0x40);
+	run_for(NS_PER_SEC);
+	assert_int_equal(mock_fired, 7);
+	assert_int_equal(armed_timers(), 0);
+}
+
+/* However short a period a guest asks for, the host sees a bounded rate. */
+static void flood_is_bounded(void **state __unused)
+{
+	enable(1);
+	wr(1, 0x3e0, 0xb);
+	wr(1, 0x320, 0x20040);
+	wr(1, 0x380, 1);
+	run_for(100 * NS_PER_MS);
+	assert_true(mock_fired >= 1 && mock_fired <= 100000 / 20);
+	/* Set up as one-shot, turned periodic behind. */
+	mock_fired = 0;
+	wr(1, 0x320, 0x40);
+	wr(1, 0x380, 1);
+	wr(1, 0x320, 0x20040);
+	run_for(100 * NS_PER_MS);
+	assert_true(mock_fired <= 100000 / 20);
+}
+
+static void deadline_timer(void **state __unused)
+{
+	uint64_t value;
+
+	enable(1);
+	cpu[1].tsc_offset = 1000000;
+	/* Ignored in the other modes. */
+	assert_int_equal(wrmsr(1, MSR_TSC_DEADLINE, 5), MSR_OK);
+	assert_int_equal(armed_timers(), 0);
+	wr(1, 0x380, 7777);
+	wr(1, 0x320, 0x40040);
+	assert_int_equal(armed_timers(), 0);
+	assert_int_equal(wrmsr(1, MSR_TSC_DEADLINE, x86_guest_tsc(&cpu[1]) + 2000), MSR_OK);
+	run_for(999);
+	assert_int_equal(take(1), -1);
+	run_for(1);
+	assert_int_equal(take(1), 0x40);
+	wr(1, 0xb0, 0);
+	assert_int_equal(rdmsr(1, MSR_TSC_DEADLINE, &value), MSR_OK);
+	assert_int_equal(value, 0);
+	/* Past: at once. Zero: never. The count registers are dead. */
+	assert_int_equal(wrmsr(1, MSR_TSC_DEADLINE, 1), MSR_OK);
+	run_for(0);
+	assert_int_equal(take(1), 0x40);
+	wr(1, 0xb0, 0);
+	assert_int_equal(wrmsr(1, MSR_TSC_DEADLINE, UINT64_MAX / 4), MSR_OK);
+	assert_int_equal(armed_timers(), 1);
+	assert_int_equal(wrmsr(1, MSR_TSC_DEADLINE, 0), MSR_OK);
+	assert_int_equal(armed_timers(), 0);
+	wr(1, 0x380, 100);
+	assert_int_equal(armed_timers(), 0);
+	assert_int_equal(rd(1, 0x390), 0);
+	/* Leaving the mode disarms. */
+	assert_int_equal(wrmsr(1, MSR_TSC_DEADLINE, UINT64_MAX / 4), MSR_OK);
+	wr(1, 0x320, 0x40);
+	assert_int_equal(armed_timers(), 0);
+}
+
+/* SDM vol. 3, figure 11-27: the legal ways between disabled, xAPIC and x2APIC. */
+static void modes(void **state __unused)
+{
+	static const uint64_t modes_of[] = {0, BIT(11), BIT(11) | BIT(10), BIT(10)};
+	static const bool legal[4][4] = {
+		{true, true, false, false}, {true, true, true, false}, {true, false, true, false}};
+	uint64_t value;
+
+	for (unsigned from = 0; from < 3; from++) {
+		for (unsigned to = 0; to < 4; to++) {
+			setup(NULL);
+			if (from == 0)
+				assert_int_equal(wrmsr(1, MSR_APIC_BASE, LAPIC_GPA), MSR_OK);
+			if (from == 2)
+				x2apic(1);
+			assert_int_equal(wrmsr(1, MSR_APIC_BASE, LAPIC_GPA | modes_of[to]),
+					 legal[from][to] ? MSR_OK : MSR_INVALID);
+			assert_int_equal(rdmsr(1, MSR_APIC_BASE, &value), MSR_OK);
+			assert_int_equal(value,
+					 LAPIC_GPA | modes_of[legal[from][to] ? to : from]);
+		}
+	}
+	setup(NULL);
+	/* No moving, no reserved bits; the boot processor's bit is not the guest's to change. */
+	for (unsigned bit = 0; bit < 64; bit++) {
+		uint64_t base = LAPIC_GPA | BIT(11);
+
+		if (bit != 8 && bit != 10 && bit != 11)
+			assert_int_equal(wrmsr(1, MSR_APIC_BASE, base ^ BIT(bit)), MSR_INVALID);
+	}
+	assert_int_equal(wrmsr(0, MSR_APIC_BASE, LAPIC_GPA | BIT(11)), MSR_OK);
+	assert_int_equal(rdmsr(0, MSR_APIC_BASE, &value), MSR_OK);
+	assert_int_equal(value, LAPIC_GPA | BIT(11) | BIT(8));
+}
+
+static void disabling_stops_all(void **state __unused)
+{
+	enable(1);
+	wr(1, 0x320, 0x20040);
+	wr(1, 0x380, 1000000);
+	lapic_request(&apic[1], 0x50, false);
+	assert_int_equal(wrmsr(1, MSR_APIC_BASE, LAPIC_GPA), MSR_OK);
+	assert_int_equal(armed_timers(), 0);
+	assert_int_equal(take(1), -1);
+	assert_int_equal(rd(1, 0xf0), 0xffffffff);
+	wr(1, 0xf0, 0x1ff);
+	lapic_request(&apic[1], 0x50, false);
+	assert_int_equal(take(1), -1);
+	/* By software: what is pending stays, local sources are masked. */
+	setup(NULL);
+	enable(1);
+	wr(1, 0x320, 0x40);
+	wr(1, 0xf0, 0xff);
+	assert_int_equal(rd(1, 0x320), 0x10040);
+}
+
+static void x2apic_registers(void **state __unused)
+{
+	static const uint16_t readable[] = {
+		0x802, 0x803, 0x808, 0x80a, 0x80d, 0x80f, 0x810, 0x811, 0x812, 0x813, 0x814, 0x815,
+		0x816, 0x817, 0x818, 0x819, 0x81a, 0x81b, 0x81c, 0x81d, 0x81e, 0x81f, 0x820, 0x821,
+		0x822, 0x823, 0x824, 0x825, 0x826, 0x827, 0x828, 0x830, 0x832, 0x833, 0x834, 0x835,
+		0x836, 0x837, 0x838, 0x839, 0x83e};
+	static const uint16_t writable[] = {0x808, 0x80b, 0x80f, 0x828, 0x830, 0x832, 0x833, 0x834,
+					    0x835, 0x836, 0x837, 0x838, 0x83e};
+	uint64_t value;
+
+	for (uint32_t index = 0x800; index < 0x840; index++)
+		assert_int_equal(rdmsr(1, index, &value), MSR_UNSUPPORTED);
+	x2apic(1);
+	assert_int_equal(wrmsr(1, 0x80f, 0x1ff), MSR_OK);
+	for (uint32_t index = 0x800; index < 0x840; index++) {
+		bool r = false, w = false;
+
+		for (unsigned i = 0; i < ARRAY_SIZE(readable); i++)
+			r |= readable[i] == index;
+		for (unsigned i = 0; i < ARRAY_SIZE(writable); i++)
+			w |= writable[i] == index;
+		assert_int_equal(rdmsr(1, index, &value) == MSR_OK, r);
+		if (index != 0x83f && index != 0x830)
+			assert_int_equal(wrmsr(1, index, 0) == MSR_OK, w);
+		/* Only the interrupt command has 64 bits. */
+		if (index != 0x830)
+			assert_true(wrmsr(1, index, BIT(32)) != MSR_OK);
+	}
+	assert_int_equal(wrmsr(1, 0x80f, 0x1ff), MSR_OK);
+	assert_int_equal(wrmsr(1, 0x80b, 1), MSR_INVALID);
+	assert_int_equal(wrmsr(1, 0x828, 1), MSR_INVALID);
+	assert_int_equal(wrmsr(1, 0x808, 0x100), MSR_INVALID);
+	assert_int_equal(rdmsr(1, 0x802, &value), MSR_OK);
+	assert_int_equal(value, 1);
+	assert_int_equal(rdmsr(1, 0x80d, &value), MSR_OK);
+	assert_int_equal(value, 2);
+	/* SELF IPI */
+	assert_int_equal(wrmsr(1, 0x83f, 0x77), MSR_OK);
+	assert_int_equal(take(1), 0x77);
+	assert_int_equal(wrmsr(1, 0x83f, 0x100), MSR_INVALID);
+	/* The memory-mapped registers are gone. */
+	assert_int_equal(rd(1, 0x20), 0xffffffff);
+	wr(1, 0xb0, 0);
+	assert_int_equal(rdmsr(1, 0x813, &value), MSR_OK);
+	assert_int_equal(value, 1u << (0x77 - 0x60));
+}
+
+/* Who of the four got vector 0x55? A mask; takes it back. */
+static unsigned receivers(void)
+{
+	unsigned mask = 0;
+
+	for (unsigned c = 0; c < CPUS; c++) {
+		mask |= (apic[c].irr.bits[1] >> (0x55 - 64) & 1) << c;
+		clear_bit(&apic[c].irr, 0x55);
+	}
+	return mask;
+}
+
+static void command(unsigned c, uint32_t dest, uint32_t low)
+{
+	wr(c, 0x310, dest << 24);
+	wr(c, 0x300, low);
+}
+
+static void shorthands_and_destinations(void **state __unused)
+{
+	for (unsigned c = 0; c < CPUS; c++) {
+		enable(c);
+		wr(c, 0xd0, 1u << (24 + c)); /* flat: one bit each */
+	}
+	command(1, 2, 0x4055);
+	assert_int_equal(receivers(), 1 << 2);
+	command(1, 0xff, 0x4055);
+	assert_int_equal(receivers(), 0xf);
+	command(1, 9, 0x4055);
+	assert_int_equal(receivers(), 0);
+	command(1, 0, 0x44055);
+	assert_int_equal(receivers(), 1 << 1);
+	command(1, 0, 0x84055);
+	assert_int_equal(receivers(), 0xf);
+	command(1, 0, 0xc4055);
+	assert_int_equal(receivers(), 0xd);
+	command(1, 0x0a, 0x4855);
+	assert_int_equal(receivers(), 0xa);
+	command(1, 0xff, 0x4855);
+	assert_int_equal(receivers(), 0xf);
+	/* Cluster model: cluster 1 holds CPUs 0 and 1, cluster 2 the others. */
+	for (unsigned c = 0; c < CPUS; c++) {
+		wr(c, 0xe0, 0x0fffffff);
+		wr(c, 0xd0, (c < 2 ? 0x10u : 0x20u) << 24 | 1u << (24 + c % 2));
+	}
+	command(0, 0x13, 0x4855);
+	assert_int_equal(receivers(), 3);
+	command(0, 0x22, 0x4855);
+	assert_int_equal(receivers(), 8);
+	/* Lowest priority: exactly one. */
+	wr(0, 0x80, 0x20);
+	command(0, 0x13, 0x4955);
+	assert_int_equal(receivers(), 2);
+	/* NMIs; INIT, SMI and start-up change no register here; reserved modes vanish. */
+	command(0, 0, 0xc4400);
+	assert_true(!nmis_of[0] && nmis_of[1] == 1 && nmis_of[2] == 1 && nmis_of[3] == 1);
+	command(0, 0, 0xc4300 | 0x55);
+	assert_int_equal(receivers(), 0);
+	/* The delivery status never stays set; reserved bits read as 0. */
+	command(0, 1, 0xfff05055);
+	assert_int_equal(rd(0, 0x300) & 0xfff33000, 0);
+	assert_int_equal(rd(0, 0x310), 0x01000000);
+}
+
+static void x2apic_destinations(void **state __unused)
+{
+	for (unsigned c = 0; c < CPUS; c++) {
+		enable(c);
+		x2apic(c);
+	}
+	assert_int_equal(wrmsr(0, 0x830, 2ull << 32 | 0x4055), MSR_OK);
+	assert_int_equal(receivers(), 4);
+	assert_int_equal(wrmsr(0, 0x830, 0xffffffffull << 32 | 0x4055), MSR_OK);
+	assert_int_equal(receivers(), 0xf);
+	assert_int_equal(wrmsr(0, 0x830, 0x0000000aull << 32 | 0x4855), MSR_OK);
+	assert_int_equal(receivers(), 0xa);
+	assert_int_equal(wrmsr(0, 0x830, 0x0001000aull << 32 | 0x4855), MSR_OK);
+	assert_int_equal(receivers(), 0);
+	/* From the I/O APIC: the destination has eight bits. */
+	lapic_deliver(&vm, &(struct irq_message){.dest = 3, .vector = 0x55});
+	assert_int_equal(receivers(), 8);
+}
+
+static void local_sources(void **state __unused)
+{
+	enable(1);
+	wr(1, 0x360, 0x400);
+	lapic_local(&apic[1], LVT_LINT1);
+	assert_int_equal(nmis_of[1], 1);
+	wr(1, 0x360, 0x99);
+	lapic_local(&apic[1], LVT_LINT1);
+	assert_int_equal(take(1), 0x99);
+	wr(1, 0xb0, 0);
+	wr(1, 0x360, 0x10099);
+	lapic_local(&apic[1], LVT_LINT1);
+	assert_int_equal(take(1), -1);
+	/* Writable bits only (SDM vol. 3, figure 11-8). */
+	for (uint32_t reg = 0x320; reg <= 0x370; reg += 0x10) {
+		static const uint32_t valid[] = {0x700ff, 0x107ff, 0x107ff,
+						 0x1a7ff, 0x1a7ff, 0x100ff};
+
+		wr(1, reg, 0xffffffff);
+		assert_int_equal(rd(1, reg), valid[(reg - 0x320) / 0x10]);
+	}
+}
+
+/* Any access of any width by any CPU: no trap, bounded timers, invariants hold. */
+static void hostile_accesses(void **state __unused)
+{
+	uint64_t seed = 5, value;
+
+	for (unsigned step = 0; step < 200000; step++) {
+		unsigned c, size;
+		uint32_t reg;
+
+		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+		c = seed >> 40 & 3;
+		reg = seed >> 20 & 0xfff;
+		if (seed >> 19 & 1)
+			reg &= 0xff0;
+		size = 1u << (seed >> 60 & 3);
+		value = seed * 0x9e3779b97f4a7c15ull >> (seed >> 50 & 63);
+		switch (seed >> 56 & 7) {
+		case 0:
+			io_mmio_read(&vm.io, &cpu[c].base, LAPIC_GPA + reg, size);
+			break;
+		case 1 ... 3:
+			io_mmio_write(&vm.io, &cpu[c].base, LAPIC_GPA + (reg & 0xff0), 4, value);
+			break;
+		case 4:
+			wrmsr(c, 0x800 + (reg & 0x3f), value);
+			break;
+		case 5:
+			if (step % 64 == 0)
+				wrmsr(c, MSR_APIC_BASE, LAPIC_GPA | (value & 0xc00));
+			wrmsr(c, MSR_TSC_DEADLINE, value);
+			break;
+		case 6:
+			run_for(seed >> 30 & 0xffff);
+			take(c);
+			break;
+		default:
+			rdmsr(c, 0x800 + (reg & 0x3f), &value);
+			lapic_deliver(&vm, &(struct irq_message){.dest = value >> 32,
+								 .vector = value,
+								 .delivery = value >> 8 & 7,
+								 .logical = value >> 11 & 1,
+								 .level = value >> 15 & 1});
+		}
+		for (unsigned i = 0; i < CPUS; i++) {
+			int top = -1, pend;
+
+			for (int vector = 0; vector < 256; vector++)
+				if (apic[i].isr.bits[vector / 64] >> vector % 64 & 1)
+					top = vector;
+			assert_int_equal(apic[i].in_service, top);
+			pend = source_bound->pending(&cpu[i]);
+			assert_true(pend == -1 || pend >= 16);
+			if (step % 16)
+				break;
+		}
+		assert_true(armed_timers() <= CPUS);
+	}
+	/* A million periods' worth of time costs no more than the limit allows. */
+	mock_fired = 0;
+	run_for(100 * NS_PER_MS);
+	assert_true(mock_fired <= CPUS * 100000 / 20);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(after_reset, setup),
+		cmocka_unit_test_setup(every_vector, setup),
+		cmocka_unit_test_setup(illegal_vectors, setup),
+		cmocka_unit_test_setup(priorities, setup),
+		cmocka_unit_test_setup(level_and_edge, setup),
+		cmocka_unit_test_setup(task_priority, setup),
+		cmocka_unit_test_setup(pic_through_lint0, setup),
+		cmocka_unit_test_setup(one_shot_timer, setup),
+		cmocka_unit_test_setup(periodic_timer, setup),
+		cmocka_unit_test_setup(flood_is_bounded, setup),
+		cmocka_unit_test_setup(deadline_timer, setup),
+		cmocka_unit_test_setup(modes, setup),
+		cmocka_unit_test_setup(disabling_stops_all, setup),
+		cmocka_unit_test_setup(x2apic_registers, setup),
+		cmocka_unit_test_setup(shorthands_and_destinations, setup),
+		cmocka_unit_test_setup(x2apic_destinations, setup),
+		cmocka_unit_test_setup(local_sources, setup),
+		cmocka_unit_test_setup(hostile_accesses, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

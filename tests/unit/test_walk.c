@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The walk of a guest's page tables: all paging modes, permissions, A and D bits, error codes. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "socle/cpu/regs.h"
+#include "../../arch/x86/guest/walk.c"
+
+struct cpu_info cpu_info = {.phys_bits = 40};
+
+/* The guest's memory: a few pages at 2 MiB, and nothing else. */
+enum { PAGES = 8, RAM = 0x200000 };
+static uint8_t ram[PAGES][PAGE_SIZE] __aligned(4096);
+static unsigned ram_reads;
+
+void *guest_ptr(struct guest_mem *mem __unused, uint64_t gpa)
+{
+	ram_reads++;
+	if (gpa < RAM || gpa >= RAM + sizeof(ram))
+		return NULL;
+	return (uint8_t *)ram + (gpa - RAM);
+}
+
+static struct vm vm;
+static struct x86_vcpu v = {.base.vm = &vm};
+static struct x86_exception x;
+static uint64_t gpa;
+
+/* Guest-physical address of table @n. */
+#define TABLE(n) (RAM + (uint64_t)(n) * PAGE_SIZE)
+#define ALL_RIGHTS (P | RW | US)
+
+static uint64_t *entry(unsigned table, unsigned index)
+{
+	return &((uint64_t *)ram[table])[index];
+}
+
+static uint32_t *entry32(unsigned table, unsigned index)
+{
+	return &((uint32_t *)ram[table])[index];
+}
+
+static void mode(uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+	memset(ram, 0, sizeof(ram));
+	memset(&x, 0, sizeof(x));
+	v.state = (struct x86_state){
+		.cr0 = cr0 | CR0_PE, .cr3 = TABLE(0), .cr4 = cr4, .efer = efer};
+	cpu_info.phys_bits = 40;
+}
+
+static void mode_long(uint64_t cr4)
+{
+	mode(CR0_PG | CR0_WP, CR4_PAE | cr4, EFER_LME | EFER_LMA | EFER_NXE);
+}
+
+static void translates(uint64_t la, uint32_t access, uint64_t want)
+{
+	assert_int_equal(x86_walk(&v, la, access, &gpa, &x), EMUL_OK);
+	assert_int_equal(gpa, want);
+}
+
+static void faults(uint64_t la, uint32_t access, uint32_t error)
+{
+	assert_int_equal(x86_walk(&v, la, access, &gpa, &x), EMUL_EXCEPTION);
+	assert_int_equal(x.vector, VEC_PF);
+	assert_true(x.has_error && x.has_payload);
+	assert_int_equal(x.error, error);
+	assert_int_equal(x.payload, la);
+}
+
+/* 511, 7, 42, 300 and offset 0x123 in four levels. */
+#define LA (0xffffff8000000000ull | 7ull << 30 | 42ull << 21 | 300ull << 12 | 0x123)
+
+static void long_tables(void)
+{
+	*entry(0, 511) = TABLE(1) | ALL_RIGHTS;
+	*entry(1, 7) = TABLE(2) | ALL_RIGHTS;
+	*entry(2, 42) = TABLE(3) | ALL_RIGHTS;
+	*entry(3, 300) = 0x9876543000ull | ALL_RIGHTS;
+}
+
+static void no_paging(void **state __unused)
+{
+	mode(0, 0, 0);
+	v.state.cr3 = 0xdead0000;
+	translates(0x12345678, EMUL_WRITE, 0x12345678);
+}
+
+static void four_levels(void **state __unused)
+{
+	mode_long(0);
+	long_tables();
+	translates(LA, 0, 0x9876543123ull);
+	/* CR3's low and high bits are no address: PCID, PWT, PCD, the no-flush bit. */
+	v.state.cr3 |= 0xfff | BIT(63);
+	translates(LA, 0, 0x9876543123ull);
+	v.state.cr3 = TABLE(0);
+	/* 2 MiB */
+	*entry(2, 42) = 0x8000200000ull | ALL_RIGHTS | PS;
+	translates(LA, EMUL_WRITE, 0x8000200000ull + (300 << 12) + 0x123);
+	/* PAT's bit in a large entry is no address bit, nor reserved. */
+	*entry(2, 42) |= BIT(12);
+	translates(LA, EMUL_WRITE, 0x8000200000ull + (300 << 12) + 0x123);
+	/* 1 GiB */
+	*entry(1, 7) = 0x8040000000ull | ALL_RIGHTS | PS;
+	translates(LA, 0, 0x8040000000ull + (42 << 21) + (300 << 12) + 0x123);
+	/* None at the top. */
+	*entry(0, 511) |= PS;
+	faults(LA, 0, PF_P | PF_RSVD);
+}
+
+static void five_levels(void **state __unused)
+{
+	uint64_t la = 0x0123ull << 48 | (LA & MASK(47, 0));
+
+	mode_long(CR4_LA57);
+	*entry(0, 0x123) = TABLE(4) | ALL_RIGHTS;
+	*entry(4, 511) = TABLE(1) | ALL_RIGHTS;
+	*entry(1, 7) = TABLE(2) | ALL_RIGHTS;
+	*entry(2, 42) = TABLE(3) | ALL_RIGHTS;
+	*entry(3, 300) = 0x55000 | ALL_RIGHTS;
+	translates(la, 0, 0x55123);
+	assert_true(*entry(0, 0x123) & ACCESSED);
+	*entry(0, 0x123) |= PS;
+	faults(la, 0, PF_P | PF_RSVD);
+}
+
+static void pae(void **state __unused)
+{
+	uint32_t la = 3u << 30 | 511 << 21 | 17 << 12 | 0xabc;
+
+	mode(CR0_PG | CR0_WP, CR4_PAE, EFER_NXE);
+	v.state.cr3 = TABLE(0) + 0x20; /* 32-byte alignment */
+	*entry(0, 4 + 3) = TABLE(1) | P;
+	*entry(1, 511) = TABLE(2) | ALL_RIGHTS;
+	*entry(2, 17) = 0x7fffff000ull | ALL_RIGHTS;
+	translates(la, EMUL_WRITE | EMUL_USER, 0x7fffffabcull);
+	/* A PDPTE has no rights and no accessed bit. */
+	assert_int_equal(*entry(0, 4 + 3), TABLE(1) | P);
+	*entry(1, 511) = 0x600200000ull | ALL_RIGHTS | PS;
+	translates(la, 0, 0x600200000ull + (17 << 12) + 0xabc);
+	for (unsigned bit = 0; bit < 64; bit++) {
+		bool reserved = bit == 1 || bit == 2 || (bit >= 6 && bit <= 8) || bit >= 40;
+
+		*entry(0, 4 + 3) = TABLE(1) | P | BIT(bit);
+		if (reserved)
+			faults(la, 0, PF_P | PF_RSVD);
+	}
+	/* Bits 62:52 of the others are reserved here, unlike in long mode. */
+	*entry(0, 4 + 3) = TABLE(1) | P;
+	*entry(1, 511) = TABLE(2) | ALL_RIGHTS | BIT(52);
+	faults(la, 0, PF_P | PF_RSVD);
+}
+
+static void legacy(void **state __unused)
+{
+	uint32_t la = 1023u << 22 | 1022 << 12 | 0xffc;
+
+	mode(CR0_PG | CR0_WP, CR4_PSE, 0);
+	*entry32(0, 1023) = TABLE(1) | ALL_RIGHTS;
+	*entry32(1, 1022) = 0xfffff000 | ALL_RIGHTS;
+	translates(la, EMUL_WRITE, 0xfffffffcu);
+	assert_int_equal(*entry32(0, 1023), TABLE(1) | ALL_RIGHTS | ACCESSED);
+	assert_int_equal(*entry32(1, 1022), 0xfffff000 | ALL_RIGHTS | ACCESSED | DIRTY);
+	/* 4 MiB, with address bits 39:32 in 20:13. */
+	*entry32(0, 1023) = 0x00c00000 | ALL_RIGHTS | PS;
+	translates(la, 0, 0x00c00000 + (1022 << 12) + 0xffc);
+	*entry32(0, 1023) = 0x00c00000 | ALL_RIGHTS | PS | 0xa5u << 13;
+	translates(la, 0, 0xa500c00000ull + (1022 << 12) + 0xffc);
+	*entry32(0, 1023) = 0x00c00000 | ALL_RIGHTS | PS | BIT(21);
+	faults(la, 0, PF_P | PF_RSVD);
+	/* Without PSE, PS means nothing. */
+	v.state.cr4 = 0;
+	*entry32(0, 1023) = TABLE(1) | ALL_RIGHTS | PS;
+	translates(la, 0, 0xfffffffcu);
+	/* No NX in entries of 32 bits, whatever EFER says. */
+	v.state.efer = EFER_NXE;
+	*entry32(1, 1022) = 0x80000000 | ALL_RIGHTS;
+	translates(la, EMUL_FETCH, 0x80000ffcu);
+}
+
+/*
+ * Every mix of rights at the leaf and above, of access and of CR0.WP, SMEP, SMAP and AC, against
+ * the rules of SDM vol. 3, 4.6.1, put the other way around: what is allowed.
+ */
+static bool may(unsigned flags, uint32_t access, bool user, bool writable, bool executable)
+{
+	bool wp = flags & 1, smep = flags & 2, smap = flags & 4, ac = flags & 8;
+
+	if (access & EMUL_FETCH) {
+		if (!executable)
+			return false;
+		return access & EMUL_USER ? user : !(user && smep);
+	}
+	if (access & EMUL_USER)
+		return user && (writable || !(access & EMUL_WRITE));
+	if (user && smap && !ac)
+		return false;
+	return writable || !wp || !(access & EMUL_WRITE);
+}
+
+static void check_rights(unsigned flags, uint32_t access, unsigned rights)
+{
+	/* Rights may be missing at the top, the middle or the leaf. */
+	for (unsigned where = 0; where < 3; where++) {
+		uint64_t *e = where == 0 ? entry(0, 511) : where == 1 ? entry(2, 42)
+								      : entry(3, 300);
+		uint32_t error = PF_P | (access & EMUL_WRITE ? PF_W : 0) |
+				 (access & EMUL_USER ? PF_U : 0) |
+				 (access & EMUL_FETCH ? PF_I : 0);
+
+		long_tables();
+		*e &= ~(uint64_t)(RW | US);
+		*e |= (rights & 1 ? RW : 0) | (rights & 2 ? US : 0) | (rights & 4 ? 0 : NX);
+		if (may(flags, access, rights & 2, rights & 1, rights & 4)) {
+			translates(LA, access, 0x9876543123ull);
+			assert_int_equal(*entry(3, 300) & (ACCESSED | DIRTY),
+					 ACCESSED | (access & EMUL_WRITE ? DIRTY : 0));
+		} else {
+			faults(LA, access, error);
+			assert_int_equal(*entry(3, 300) & DIRTY, 0);
+		}
+	}
+}
+
+static void permissions(void **state __unused)
+{
+	static const uint32_t accesses[] = {0, EMUL_WRITE, EMUL_FETCH, EMUL_USER,
+					    EMUL_USER | EMUL_WRITE, EMUL_USER | EMUL_FETCH};
+
+	for (unsigned flags = 0; flags < 16; flags++) {
+		mode_long((flags & 2 ? CR4_SMEP : 0) | (flags & 4 ? CR4_SMAP : 0));
+		if (!(flags & 1))
+			v.state.cr0 &= ~(uint64_t)CR0_WP;
+		v.state.rflags = flags & 8 ? RFLAGS_AC : 0;
+		for (unsigned a = 0; a < ARRAY_SIZE(accesses); a++)
+			for (unsigned rights = 0; rights < 8; rights++)
+				check_rights(flags, accesses[a], rights);
+	}
+}
+
+static void not_present_at_each_level(void **state __unused)
+{
+	uint64_t *path[4];
+
+	mode_long(0);
+	for (unsigned i = 0; i < 4; i++) {
+		long_tables();
+		path[0] = entry(0, 511);
+		path[1] = entry(1, 7);
+		path[2] = entry(2, 42);
+		path[3] = entry(3, 300);
+		/* Whatever else is set, reserved bits too. */
+		*path[i] = ~(uint64_t)P;
+		faults(LA, 0, 0);
+		faults(LA, EMUL_WRITE, PF_W);
+		faults(LA, EMUL_USER | EMUL_FETCH, PF_U | PF_I);
+		/* Those above it were used, the one at fault was not touched. */
+		for (unsigned above = 0; above < i; above++)
+			assert_true(*path[above] & ACCESSED);
+		assert_int_equal(*path[i], ~(uint64_t)P);
+	}
+}
+
+static void fetch_bit_of_the_error(void **state __unused)
+{
+	/* SDM vol. 3, 4.7: only with SMEP, or with NXE in PAE and long mode. */
+	mode(CR0_PG, 0, 0);
+	faults(0, EMUL_FETCH, 0);
+	mode(CR0_PG, CR4_SMEP, 0);
+	faults(0, EMUL_FETCH, PF_I);
+	mode(CR0_PG, 0, EFER_NXE);
+	faults(0, EMUL_FETCH, 0);
+	mode(CR0_PG, CR4_PAE, EFER_NXE);
+	*entry(0, 0) = TABLE(1) | P;
+	faults(0, EMUL_FETCH, PF_I);
+	mode(CR0_PG, CR4_PAE, EFER_LMA);
+	faults(0, EMUL_FETCH, 0);
+}
+
+static void reserved_bits_in_long_mode(void **state __unused)
+{
+	static const unsigned widths[] = {36, 40, 48, 52};
+
+	mode_long(0);
+	for (unsigned w = 0; w < ARRAY_SIZE(widths); w++) {
+		cpu_info.phys_bits = widths[w];
+		for (unsigned bit = 12; bit < 63; bit++) {
+			bool reserved = bit >= widths[w] && bit < 52;
+
+			long_tables();
+			*entry(3, 300) = 0x1000 | ALL_RIGHTS;
+			*entry(3, 300) |= BIT(bit);
+			if (reserved)
+				faults(LA, EMUL_USER, PF_P | PF_RSVD | PF_U);
+			else
+				assert_int_equal(x86_walk(&v, LA, 0, &gpa, &x), EMUL_OK);
+			/* A large page: bits between the frame's and PAT's. */
+			*entry(2, 42) = ALL_RIGHTS | PS | BIT(bit);
+			reserved |= bit >= 13 && bit < 21;
+			assert_int_equal(x86_walk(&v, LA, 0, &gpa, &x),
+					 reserved ? EMUL_EXCEPTION : EMUL_OK);
+			*entry(1, 7) = ALL_RIGHTS | PS | BIT(bit);
+			reserved |= bit >= 13 && bit < 30;
+			assert_int_equal(x86_walk(&v, LA, 0, &gpa, &x),
+					 reserved ? EMUL_EXCEPTION : EMUL_OK);
+		}
+	}
+	/* NX is reserved while EFER.NXE is clear. */
+	long_tables();
+	cpu_info.phys_bits = 40;
+	*entry(1, 7) |= NX;
+	translates(LA, 0, 0x9876543123ull);
+	v.state.efer &= ~(uint64_t)EFER_NXE;
+	faults(LA, 0, PF_P | PF_RSVD);
+}
+
+static void accessed_and_dirty(void **state __unused)
+{
+	mode_long(0);
+	long_tables();
+	translates(LA, 0, 0x9876543123ull);
+	assert_int_equal(*entry(0, 511), TABLE(1) | ALL_RIGHTS | ACCESSED);
+	assert_int_equal(*entry(1, 7), TABLE(2) | ALL_RIGHTS | ACCESSED);
+	assert_int_equal(*entry(2, 42), TABLE(3) | ALL_RIGHTS | ACCESSED);
+	assert_int_equal(*entry(3, 300), 0x9876543000ull | ALL_RIGHTS | ACCESSED);
+	translates(LA, EMUL_WRITE, 0x9876543123ull);
+	assert_int_equal(*entry(2, 42), TABLE(3) | ALL_RIGHTS | ACCESSED);
+	assert_int_equal(*entry(3, 300), 0x9876543000ull | ALL_RIGHTS | ACCESSED | DIRTY);
+}
+
+static void tables_outside_memory(void **state __unused)
+{
+	static const uint64_t outside[] = {0, RAM - PAGE_SIZE, RAM + sizeof(ram), 0xfee00000,
+					   MASK(39, 12)};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(outside); i++) {
+		mode_long(0);
+		long_tables();
+		*entry(1, 7) = outside[i] | ALL_RIGHTS;
+		assert_int_equal(x86_walk(&v, LA, 0, &gpa, &x), EMUL_FATAL);
+		v.state.cr3 = outside[i];
+		assert_int_equal(x86_walk(&v, LA, 0, &gpa, &x), EMUL_FATAL);
+	}
+}
+
+/* Tables of noise, that point to themselves: the walk ends, and reads a table per level at most. */
+static void hostile_tables(void **state __unused)
+{
+	uint64_t seed = 3;
+
+	for (unsigned round = 0; round < 200000; round++) {
+		enum emul_status status;
+
+		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+		if (round % 500 == 0) {
+			mode(CR0_PG | (seed >> 60 & 1 ? CR0_WP : 0),
+			     seed >> 40 & (CR4_PAE | CR4_PSE | CR4_LA57 | CR4_SMEP | CR4_SMAP),
+			     seed >> 61 & 1 ? EFER_LMA | EFER_NXE : 0);
+			if (v.state.efer)
+				v.state.cr4 |= CR4_PAE;
+			for (unsigned i = 0; i < sizeof(ram) / 8; i++) {
+				seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+				*entry(0, i) = TABLE(seed >> 61) | (seed >> 52 & 0xff) | P;
+				if (seed >> 44 & 1) /* two entries of 32 bits */
+					*entry(0, i) |= *entry(0, i) << 32;
+			}
+		}
+		ram_reads = 0;
+		status = x86_walk(&v, seed >> (v.state.efer ? 7 : 32), seed >> 20 & 7, &gpa, &x);
+		assert_true(ram_reads <= 5);
+		assert_true(status == EMUL_OK || status == EMUL_FATAL || x.vector == VEC_PF);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_paging),
+		cmocka_unit_test(four_levels),
+		cmocka_unit_test(five_levels),
+		cmocka_unit_test(pae),
+		cmocka_unit_test(legacy),
+		cmocka_unit_test(permissions),
+		cmocka_unit_test(not_present_at_each_level),
+		cmocka_unit_test(fetch_bit_of_the_error),
+		cmocka_unit_test(reserved_bits_in_long_mode),
+		cmocka_unit_test(accessed_and_dirty),
+		cmocka_unit_test(tables_outside_memory),
+		cmocka_unit_test(hostile_tables),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
