@@ -83,7 +83,7 @@ static bool fits(const struct io_region *r, uint32_t offset, unsigned size)
 
 static struct io_region *port_region(struct io_bus *bus, uint16_t port)
 {
-	return bus->port[bus->port_map[port] & (IO_MAX_PORT_REGIONS - 1)];
+	return bus->port[array_index_mask(bus->port_map[port], IO_MAX_PORT_REGIONS)];
 }
 
 /* A byte of a wider access; it falls to whoever answers at that port. */

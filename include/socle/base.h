@@ -73,4 +73,14 @@ static __always_inline uint64_t array_index_nospec(uint64_t index, uint64_t size
 	return index & mask;
 }
 
+/*
+ * The same for a @size that is a power of two and an @index that was checked already, by one AND
+ * that the compiler cannot take for redundant.
+ */
+static __always_inline uint64_t array_index_mask(uint64_t index, uint64_t size)
+{
+	__asm__("" : "+r"(index));
+	return index & (size - 1);
+}
+
 #endif

@@ -19,12 +19,12 @@ static int mock_pending(struct x86_vcpu *vcpu)
 	return irq;
 }
 
-static uint8_t mock_accept(struct x86_vcpu *vcpu)
+static uint8_t mock_accept(struct x86_vcpu *vcpu, int pending)
 {
 	uint8_t vector = (uint8_t)irq;
 
 	assert_ptr_equal(vcpu, &v);
-	assert_true(irq >= 0);
+	assert_true(irq >= 0 && pending == irq);
 	accepted++;
 	irq = second;
 	second = -1;

@@ -22,7 +22,7 @@ struct __aligned(64) row {
 };
 
 /* Made by msr_init() from the table, then read-only. */
-static struct row row[NONE];
+static struct row row[NONE + 1]; /* the last is never used */
 static uint8_t row_of[WINDOWS][WINDOW_SIZE]; /* row number, or NONE */
 static unsigned rows;
 
@@ -45,17 +45,17 @@ static inline unsigned window_of(uint32_t index)
 	return WINDOWS;
 }
 
-/* The masks bound the indices under speculation, too. */
 static inline unsigned find_row(uint32_t index)
 {
 	unsigned w;
 
 	if (likely(index < WINDOW_SIZE))
-		return row_of[0][index & (WINDOW_SIZE - 1)];
+		return row_of[0][array_index_mask(index, WINDOW_SIZE)];
 	w = window_of(index);
 	if (w == WINDOWS)
 		return NONE;
-	return row_of[w & (WINDOWS - 1)][(index - window_base[w]) & (WINDOW_SIZE - 1)];
+	return row_of[array_index_mask(w, WINDOWS)]
+		     [array_index_mask(index - window_base[w], WINDOW_SIZE)];
 }
 
 const struct msr_policy *msr_find(uint32_t index)
@@ -166,7 +166,8 @@ static __always_inline const struct row *row_for(const struct x86_vcpu *v, uint3
 {
 	unsigned n = find_row(index);
 
-	if (unlikely(n == NONE || !(v->msr_offered[n / 64] >> n % 64 & 1)))
+	/* The bit of NONE is never set. */
+	if (unlikely(!(v->msr_offered[n / 64] >> n % 64 & 1)))
 		return NULL;
 	return &row[n];
 }
@@ -176,9 +177,9 @@ __hot enum msr_result msr_guest_read(struct x86_vcpu *v, uint32_t index, uint64_
 	const struct row *r = row_for(v, index);
 
 	*value = 0;
-	v->stats.msr_reads++;
 	if (unlikely(!r))
 		return MSR_UNSUPPORTED;
+	v->stats.msr_reads++;
 	switch ((enum msr_action)r->read) {
 	case MSR_EMULATED:
 		return r->rd(v, index, slot_for(v, r, index), value);
@@ -199,9 +200,9 @@ __hot enum msr_result msr_guest_write(struct x86_vcpu *v, uint32_t index, uint64
 {
 	const struct row *r = row_for(v, index);
 
-	v->stats.msr_writes++;
 	if (unlikely(!r))
 		return MSR_UNSUPPORTED;
+	v->stats.msr_writes++;
 	switch ((enum msr_action)r->write) {
 	case MSR_EMULATED:
 		if (unlikely(value & r->invalid))

@@ -80,16 +80,19 @@ static __always_inline int tail(struct svm_vcpu *s)
  * The frequent exits: functions of their own, so that each saves only what it needs, called by a
  * jump from svm_exit().
  */
-static __noinline __hot int on_msr(struct svm_vcpu *s)
+static __noinline __hot int on_rdmsr(struct svm_vcpu *s)
 {
 	s->count[SVM_EXIT_MSR]++;
-	if (s->vmcb->exit_info1) {
-		if (exit_msr_write(&s->x))
-			advance(s, OPCODE_WRMSR, 2);
-	} else {
-		if (exit_msr_read(&s->x))
-			advance(s, OPCODE_RDMSR, 2);
-	}
+	if (exit_msr_read(&s->x))
+		advance(s, OPCODE_RDMSR, 2);
+	return tail(s);
+}
+
+static __noinline __hot int on_wrmsr(struct svm_vcpu *s)
+{
+	s->count[SVM_EXIT_MSR]++;
+	if (exit_msr_write(&s->x))
+		advance(s, OPCODE_WRMSR, 2);
 	return tail(s);
 }
 
@@ -397,7 +400,7 @@ __hot int svm_exit(struct svm_vcpu *s)
 
 	/* The frequent ones by direct jumps; exact compares, so no failure code can match. */
 	if (code == SVM_EXIT_MSR)
-		return on_msr(s);
+		return c->exit_info1 ? on_wrmsr(s) : on_rdmsr(s);
 	if (code == SVM_EXIT_CPUID)
 		return on_cpuid(s);
 	if (code == SVM_EXIT_VMMCALL)

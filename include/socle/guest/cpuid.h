@@ -59,8 +59,7 @@ static __always_inline bool cpuid_guest_fast(const struct guest_cpuid *t, uint32
 
 	if (unlikely(leaf >= CPUID_LEAVES))
 		return false;
-	/* The mask bounds it under speculation, too. */
-	e = &t->entry[t->basic[leaf & (CPUID_LEAVES - 1)]];
+	e = &t->entry[t->basic[array_index_mask(leaf, CPUID_LEAVES)]];
 	*r = e->value;
 	return e->simple;
 }

@@ -62,8 +62,7 @@ status_t __must_check io_add_mmio(struct io_bus *bus, struct io_region *region);
 static __always_inline struct io_region *io_port_region(struct io_bus *bus, uint16_t port,
 							unsigned size)
 {
-	/* The mask bounds what is bounded anyway, so that speculation cannot leave the table. */
-	struct io_region *r = bus->port[bus->port_map[port] & (IO_MAX_PORT_REGIONS - 1)];
+	struct io_region *r = bus->port[array_index_mask(bus->port_map[port], IO_MAX_PORT_REGIONS)];
 	uint32_t offset = port - (uint32_t)r->base;
 
 	return likely((r->widths & size) && offset + size <= r->len) ? r : NULL;
