@@ -93,12 +93,29 @@ $(B)/unit/%: tests/unit/%.c | need-unit
 	@mkdir -p $(@D)
 	$(call say,UNIT)gcc $(UNIT_CFLAGS) -MMD -MP $< -o $@ -lcmocka $$(sed -n 's/^ *\* libs: *//p' $<)
 
+# Fuzz targets: clang's libFuzzer, run by tools/test for FUZZ_SECONDS each.
+FUZZERS	:= $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_CFLAGS := $(filter-out -fsanitize=%,$(UNIT_CFLAGS)) -fsanitize=fuzzer,address,undefined
+$(B)/fuzz/%: tests/fuzz/%.c | need-fuzz
+	@mkdir -p $(@D)
+	$(call say,FUZZ)clang $(FUZZ_CFLAGS) -MMD -MP $< -o $@
+
 include tests/guest/guest.mk
 
 unit: $(UNITS)		## unit tests on this machine
 	@$(PYTHON) tools/test unit
 
-test: $(UNITS) $(GUESTS) $(B)/socle.iso | need-test	## all tests; the last line is the verdict
+fuzz: $(FUZZERS)	## fuzz targets, FUZZ_SECONDS=10 each
+	@$(PYTHON) tools/test fuzz
+
+# As part of all tests: without clang's runtime they are skipped, not failed.
+try-fuzz:
+	@mkdir -p $(B)/fuzz && rm -f $(B)/fuzz/skip
+	@$(MAKE) --no-print-directory need-fuzz || \
+		echo 'clang or its sanitizers could not be installed' >$(B)/fuzz/skip
+	@[ -e $(B)/fuzz/skip ] || $(MAKE) --no-print-directory $(FUZZERS)
+
+test: $(UNITS) $(GUESTS) $(B)/socle.iso | need-test try-fuzz	## all tests; the last line is the verdict
 	@$(PYTHON) tools/test all
 
 check: $(UNITS) $(GUESTS) $(B)/socle.iso | need-test	## the fast part of the tests (2 minutes)
@@ -138,6 +155,8 @@ need-build:
 need-unit:
 	@tools/need $(PYTHON):python3 gcc:gcc /usr/include/cmocka.h:libcmocka-dev \
 		/usr/include/Zydis/Zydis.h:libzydis-dev
+need-fuzz:
+	@tools/need $(PYTHON):python3 clang:clang libclang-rt-14-dev
 need-iso:
 	@tools/need grub-mkrescue:grub-common /usr/lib/grub/i386-pc/boot.img:grub-pc-bin \
 		/usr/lib/grub/x86_64-efi/kernel.img:grub-efi-amd64-bin xorriso:xorriso \
@@ -150,7 +169,7 @@ need-lint:
 	@tools/need clang-format:clang-format shellcheck:shellcheck cppcheck:cppcheck
 
 FORCE:
--include $(OBJS:.o=.d) $(wildcard $(B)/unit/*.d $(B)/tests/guest/*.d)
-.PHONY: all iso run unit test check bench format lint clean help FORCE \
-	need-build need-unit need-iso need-run need-test need-lint
+-include $(OBJS:.o=.d) $(wildcard $(B)/unit/*.d $(B)/fuzz/*.d $(B)/tests/guest/*.d)
+.PHONY: all iso run unit fuzz try-fuzz test check bench format lint clean help FORCE \
+	need-build need-unit need-fuzz need-iso need-run need-test need-lint
 .DELETE_ON_ERROR:

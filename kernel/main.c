@@ -7,6 +7,7 @@
 #include "socle/cpu/apic.h"
 #include "socle/cpu/cpu.h"
 #include "socle/cpu/features.h"
+#include "socle/cpu/regs.h"
 #include "socle/cpu/tsc.h"
 #include "socle/drivers/acpi.h"
 #include "socle/drivers/cmos.h"
@@ -27,8 +28,10 @@ enum { STACK_MAIN, STACK_DOUBLE_FAULT, STACKS_PER_CPU };
 static struct cpu boot_cpu;
 static struct boot_info boot;
 static struct options options;
+static struct sched_ops sched;
+static uint64_t boot_tsc; /* at the boot loader's hand-over */
 
-void kernel_main(uint64_t info_pa, uint64_t boot_tsc) __noreturn;
+void kernel_main(uint64_t info_pa, uint64_t entry_tsc) __noreturn;
 
 /* Before the console is there, lines go straight to the wire. */
 static void early_line(struct log_sink *sink, enum log_level level,
@@ -78,10 +81,27 @@ static void *make_stack(struct cpu *cpu, unsigned which)
 	return top - 2;
 }
 
+/* The features that are there, or those that are not, in lines that fit. */
+static void print_features(bool have)
+{
+	char list[112] = "";
+	size_t used = 0;
+
+	for (unsigned f = 0; f < CPU_FEATURE_COUNT; f++) {
+		if (cpu_has(f) != have)
+			continue;
+		used += format(list + used, sizeof(list) - used, " %s", cpu_feature_name(f));
+		if (used < sizeof(list) - 20)
+			continue;
+		log_info("cpu: %s%s", have ? "has" : "lacks", list);
+		used = 0;
+	}
+	if (used)
+		log_info("cpu: %s%s", have ? "has" : "lacks", list);
+}
+
 static void banner(void)
 {
-	char list[200] = "";
-	size_t used = 0;
 	uint64_t total = 0;
 
 	for (unsigned i = 0; i < boot.rams; i++)
@@ -90,19 +110,12 @@ static void banner(void)
 	log_info("cpu: %s (%s family %#x model %#x stepping %u), %u physical address bits",
 		 cpu_info.brand[0] ? cpu_info.brand : "unnamed", cpu_info.vendor_text,
 		 cpu_info.family, cpu_info.model, cpu_info.stepping, cpu_info.phys_bits);
-	for (unsigned have = 1; have < 2; have--) {
-		used = 0;
-		list[0] = 0;
-		for (unsigned f = 0; f < CPU_FEATURE_COUNT && used < sizeof(list); f++)
-			if (cpu_has(f) == have)
-				used += format(list + used, sizeof(list) - used, " %s",
-					       cpu_feature_name(f));
-		log_info("cpu: %s:%s", have ? "has" : "lacks", list);
-	}
+	print_features(true);
+	print_features(false);
 	log_info("memory: %u MiB usable in %u ranges", (unsigned)(total / MiB), boot.rams);
 }
 
-static void start_log(uint64_t info_pa, uint64_t boot_tsc)
+static void start_log(uint64_t info_pa)
 {
 	bool serial;
 
@@ -213,31 +226,42 @@ static void self_check(void)
 	log_info("paging: %u mappings, none writable and executable", mappings);
 }
 
+/* Tells how long it took from the boot loader to the first guest. */
+static enum vcpu_leave first_run(struct vcpu *v)
+{
+	sched_bind(&sched);
+	log_info("BENCH-BOOT: %llu", (unsigned long long)(rdtsc() - boot_tsc));
+	return sched.run(v);
+}
+
 /* On the final stack. */
 static void run(void)
 {
-	static const struct sched_ops sched = {NULL, poll};
-	static struct sched_ops bound;
+	static const struct sched_ops measured = {first_run, poll};
 
 	self_check();
 	start_machine();
 	start_virtualization();
-	bound = sched;
-	bound.run = vendor->run;
-	sched_bind(&bound);
+	sched = (struct sched_ops){vendor->run, poll};
+	sched_bind(options.bench ? &measured : &sched);
 	console_init(&console_line);
 	guests_create();
 	console_run();
 	sched_run();
 }
 
-void kernel_main(uint64_t info_pa, uint64_t boot_tsc)
+void kernel_main(uint64_t info_pa, uint64_t entry_tsc)
 {
 	void *stack;
 
+	boot_tsc = entry_tsc;
 	cpu_probe();
-	start_log(info_pa, boot_tsc);
+	start_log(info_pa);
 	banner();
+	if (options.unknown[0])
+		log_warn("option '%s' on the command line is unknown or has a bad value: use "
+			 "serial=PORT[,BAUD], debug-exit=PORT or bench",
+			 options.unknown);
 	start_memory();
 	stack = make_stack(&boot_cpu, STACK_MAIN);
 	boot_cpu.tss.ist[0] = (uintptr_t)make_stack(&boot_cpu, STACK_DOUBLE_FAULT);

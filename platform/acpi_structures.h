@@ -140,6 +140,18 @@ struct acpi_madt {
 } __packed;
 _Static_assert(sizeof(struct acpi_madt) == 44, "MADT");
 
+/* PCI Firmware Specification 3.3, 4.1.2, with one allocation. */
+struct acpi_mcfg {
+	struct acpi_header header;
+	uint64_t reserved;
+	uint64_t base;	   /* guest-physical address of the first bus's space */
+	uint16_t segment;  /* 0 */
+	uint8_t start_bus; /* first bus */
+	uint8_t end_bus;   /* last bus */
+	uint32_t reserved2;
+} __packed;
+_Static_assert(sizeof(struct acpi_mcfg) == 60, "MCFG");
+
 struct madt_lapic {
 	uint8_t type, length;
 	uint8_t processor; /* ACPI's number of it */

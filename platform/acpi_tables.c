@@ -7,6 +7,7 @@
 #include "socle/platform/irq.h"
 #include "socle/platform/reset.h"
 #include "acpi_structures.h"
+#include "socle/platform/pci.h"
 
 /* platform/dsdt_aml.asm */
 extern const uint8_t dsdt_aml[], dsdt_aml_end[];
@@ -184,6 +185,18 @@ static struct acpi_header *build_madt(struct builder *b, unsigned cpus)
 	return &madt->header;
 }
 
+static struct acpi_header *build_mcfg(struct builder *b)
+{
+	struct acpi_mcfg *mcfg = take(b, sizeof(*mcfg), TABLE_ALIGNMENT);
+
+	if (!mcfg)
+		return NULL;
+	fill_header(&mcfg->header, "MCFG", 1);
+	mcfg->base = PCI_ECAM;
+	finish(b, &mcfg->header);
+	return &mcfg->header;
+}
+
 /* A root table: a header and the addresses of @count tables, each @width bytes. */
 static struct acpi_header *build_root(struct builder *b, const char *signature, unsigned width,
 				      struct acpi_header *const *tables, unsigned count)
@@ -219,7 +232,7 @@ status_t acpi_tables_build(const struct vm_settings *settings, uint8_t *buf, siz
 {
 	struct builder b = {.buf = buf, .size = size, .gpa = gpa};
 	size_t dsdt_size = (uintptr_t)dsdt_aml_end - (uintptr_t)dsdt_aml;
-	struct acpi_header *tables[2], *rsdt, *xsdt;
+	struct acpi_header *tables[3], *rsdt, *xsdt;
 	struct acpi_rsdp *rsdp;
 	struct acpi_facs *facs;
 	void *dsdt;
@@ -238,7 +251,8 @@ status_t acpi_tables_build(const struct vm_settings *settings, uint8_t *buf, siz
 	memcpy(dsdt, dsdt_aml, dsdt_size);
 	tables[0] = build_fadt(&b, facs, dsdt);
 	tables[1] = build_madt(&b, settings->cpus);
-	if (!tables[0] || !tables[1])
+	tables[2] = build_mcfg(&b);
+	if (!tables[0] || !tables[1] || !tables[2])
 		return -S_NOSPC;
 	rsdt = build_root(&b, "RSDT", sizeof(uint32_t), tables, ARRAY_SIZE(tables));
 	xsdt = build_root(&b, "XSDT", sizeof(uint64_t), tables, ARRAY_SIZE(tables));

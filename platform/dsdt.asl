@@ -21,9 +21,9 @@ DefinitionBlock ("", "DSDT", 2, "SOCLE ", "SOCLEVM ", 1)
                     0, 0x0000, 0x0CF7, 0, 0x0CF8)
                 WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
                     0, 0x0D00, 0xFFFF, 0, 0xF300)
-                /* BOARD_LOW_RAM_END to BOARD_PCI_END */
+                /* BOARD_LOW_RAM_END to PCI_ECAM */
                 DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable,
-                    ReadWrite, 0, 0xC0000000, 0xFEBFFFFF, 0, 0x3EC00000)
+                    ReadWrite, 0, 0xC0000000, 0xFEAFFFFF, 0, 0x3EB00000)
             })
 
             /* Pin p of slot s is on line 16 + (s + p) % 4 of the I/O APIC, for slots 1 to 31. */
@@ -99,6 +99,8 @@ DefinitionBlock ("", "DSDT", 2, "SOCLE ", "SOCLEVM ", 1)
                 IO (Decode16, 0x0080, 0x0080, 1, 1)
                 IO (Decode16, 0x0092, 0x0092, 1, 1)
                 IO (Decode16, 0x0600, 0x0600, 1, 12)
+                /* PCI_ECAM */
+                Memory32Fixed (ReadWrite, 0xFEB00000, 0x00100000)
             })
         }
     }

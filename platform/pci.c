@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* PCI bus 0: configuration mechanism #1, the host bridge, and interrupt pins. */
+/* PCI bus 0: configuration by ports and by memory, the host bridge, and interrupt pins. */
 #include "socle/platform/pci.h"
 #include "socle/platform/irq.h"
 #include "socle/platform/reset.h"
@@ -46,35 +46,36 @@ uint32_t pci_config_get(const struct pci_function *fn, unsigned offset, unsigned
 	return value;
 }
 
+/* Enhanced configuration access (PCI Express 4.0, 7.2.2): where a register is in a bus's MiB. */
+enum { ECAM_SLOT_SHIFT = 15, ECAM_FUNCTION_SHIFT = 12, ECAM_REGISTER = 0xfff };
+
+static struct pci_function *function_at(const struct pci *pci, unsigned slot, unsigned function)
+{
+	return function ? NULL : pci->slot[slot & (PCI_SLOTS - 1)];
+}
+
 /* The function that CONFIG_ADDRESS selects, or NULL. */
 static struct pci_function *selected(const struct pci *pci)
 {
-	unsigned slot = pci->address >> ADDRESS_SLOT_SHIFT & (PCI_SLOTS - 1);
-
-	if (!(pci->address & ADDRESS_ENABLE) || (pci->address >> ADDRESS_BUS_SHIFT & 0xff) ||
-	    (pci->address >> ADDRESS_FUNCTION_SHIFT & 7))
+	if (!(pci->address & ADDRESS_ENABLE) || (pci->address >> ADDRESS_BUS_SHIFT & 0xff))
 		return NULL;
-	return pci->slot[slot];
+	return function_at(pci, pci->address >> ADDRESS_SLOT_SHIFT,
+			   pci->address >> ADDRESS_FUNCTION_SHIFT & 7);
 }
 
-static uint32_t data_read(struct pci *pci, unsigned byte, unsigned size)
+/* A register of @fn, NULL if there is no such function; extended space reads as ones. */
+static uint32_t config_read(struct pci_function *fn, unsigned offset, unsigned size)
 {
-	struct pci_function *fn = selected(pci);
-	unsigned offset = (pci->address & ADDRESS_REGISTER) + byte;
-
-	if (!fn)
+	if (!fn || offset + size > PCI_CONFIG_SIZE)
 		return UINT32_MAX;
 	if (fn->ops && fn->ops->refresh)
 		fn->ops->refresh(fn, offset, size);
 	return pci_config_get(fn, offset, size);
 }
 
-static void data_write(struct pci *pci, unsigned byte, unsigned size, uint32_t value)
+static void config_write(struct pci_function *fn, unsigned offset, unsigned size, uint32_t value)
 {
-	struct pci_function *fn = selected(pci);
-	unsigned offset = (pci->address & ADDRESS_REGISTER) + byte;
-
-	if (!fn)
+	if (!fn || offset + size > PCI_CONFIG_SIZE)
 		return;
 	for (unsigned i = 0; i < size; i++, value >>= 8) {
 		uint8_t mask = fn->writable[offset + i];
@@ -85,6 +86,27 @@ static void data_write(struct pci *pci, unsigned byte, unsigned size, uint32_t v
 		fn->ops->written(fn, offset, size);
 }
 
+static uint64_t ecam_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size)
+{
+	struct pci *pci = container_of(r, struct pci, ecam);
+
+	return config_read(function_at(pci, offset >> ECAM_SLOT_SHIFT,
+				       offset >> ECAM_FUNCTION_SHIFT & 7),
+			   offset & ECAM_REGISTER, size);
+}
+
+static void ecam_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
+		       uint64_t value)
+{
+	struct pci *pci = container_of(r, struct pci, ecam);
+
+	config_write(function_at(pci, offset >> ECAM_SLOT_SHIFT,
+				 offset >> ECAM_FUNCTION_SHIFT & 7),
+		     offset & ECAM_REGISTER, size, (uint32_t)value);
+}
+
+static const struct io_ops ecam_ops = {.read = ecam_read, .write = ecam_write};
+
 /* CONFIG_ADDRESS answers to aligned 32-bit accesses only; a byte at its second is another port. */
 static uint64_t pci_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
 			 unsigned size)
@@ -92,7 +114,8 @@ static uint64_t pci_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset
 	struct pci *pci = container_of(r, struct pci, region);
 
 	if (offset >= CONFIG_DATA)
-		return data_read(pci, offset - CONFIG_DATA, size);
+		return config_read(selected(pci),
+				   (pci->address & ADDRESS_REGISTER) + offset - CONFIG_DATA, size);
 	if (offset == CONFIG_ADDRESS && size == 4)
 		return pci->address;
 	if (offset == RESET_CONTROL && size == 1)
@@ -106,7 +129,9 @@ static void pci_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
 	struct pci *pci = container_of(r, struct pci, region);
 
 	if (offset >= CONFIG_DATA)
-		data_write(pci, offset - CONFIG_DATA, size, (uint32_t)value);
+		config_write(selected(pci),
+			     (pci->address & ADDRESS_REGISTER) + offset - CONFIG_DATA, size,
+			     (uint32_t)value);
 	else if (offset == CONFIG_ADDRESS && size == 4)
 		pci->address = (uint32_t)value & ADDRESS_WRITABLE;
 	else if (offset == RESET_CONTROL && size == 1)
@@ -141,8 +166,17 @@ status_t pci_init(struct pci *pci, struct io_bus *bus, struct board *board, stru
 		.len = 8,
 		.widths = IO_8 | IO_16 | IO_32,
 	};
+	pci->ecam = (struct io_region){
+		.ops = &ecam_ops,
+		.name = "ecam",
+		.base = PCI_ECAM,
+		.len = PCI_ECAM_SIZE,
+		.widths = IO_8 | IO_16 | IO_32,
+	};
 	status = pci_add(pci, 0, &pci->bridge);
-	return status ? status : io_add_ports(bus, &pci->region);
+	if (!status)
+		status = io_add_ports(bus, &pci->region);
+	return status ? status : io_add_mmio(bus, &pci->ecam);
 }
 
 status_t pci_add(struct pci *pci, unsigned slot, struct pci_function *fn)

@@ -15,10 +15,12 @@ int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t len);
 char *strchr(const char *s, int c);
 
+#ifndef SOCLE_UNIT_TEST
 /* So that short copies of a known length become moves. */
 #define memcpy(dst, src, len)	__builtin_memcpy(dst, src, len)
 #define memset(dst, value, len) __builtin_memset(dst, value, len)
 #define memcmp(a, b, len)	__builtin_memcmp(a, b, len)
+#endif
 
 /*
  * Copies @src into @dst of @size bytes and always terminates it.

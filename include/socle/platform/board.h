@@ -16,7 +16,7 @@
 
 /* Guest-physical addresses with fixed meaning. RAM above the hole goes on at 4 GiB. */
 #define BOARD_LOW_RAM_END 0xc0000000ull /* RAM below 4 GiB ends here; PCI's window begins */
-#define BOARD_PCI_END	  0xfec00000ull /* end of PCI's window */
+#define BOARD_PCI_END	  PCI_ECAM	/* end of PCI's window */
 #define BOARD_HIGH_RAM	  0x100000000ull
 
 struct vm;

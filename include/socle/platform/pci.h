@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* PCI bus 0: configuration mechanism #1, the host bridge, and interrupt pins. */
+/* PCI bus 0: configuration by ports and by memory, the host bridge, and interrupt pins. */
 #ifndef SOCLE_PLATFORM_PCI_H
 #define SOCLE_PLATFORM_PCI_H
 
@@ -10,6 +10,10 @@
 #define PCI_SLOTS	32
 #define PCI_CONFIG_SIZE 256
 #define PCI_PINS	4
+
+/* Guest-physical address of bus 0's configuration space, as the MCFG table tells it. */
+#define PCI_ECAM      0xfeb00000ull
+#define PCI_ECAM_SIZE 0x100000u
 
 struct board;
 struct pci_function;
@@ -42,9 +46,10 @@ struct pci {
 	struct reset *reset;		      /* owner of port 0xcf9 */
 	struct board *board;		      /* owner, for the interrupt lines */
 	struct io_region region;	      /* ports 0xcf8 to 0xcff */
+	struct io_region ecam;		      /* configuration space in memory */
 };
 
-/* Puts the configuration ports on @bus, with the host bridge in slot 0. */
+/* Puts the configuration ports and space on @bus, with the host bridge in slot 0. */
 status_t __must_check pci_init(struct pci *pci, struct io_bus *bus, struct board *board,
 			       struct reset *reset);
 
