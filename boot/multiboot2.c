@@ -55,7 +55,11 @@ static void read_mmap(struct boot_info *info, const struct tag_mmap *t)
 	for (; p + sizeof(struct mmap_entry) <= end && t->entry_size; p += t->entry_size) {
 		const struct mmap_entry *e = (const struct mmap_entry *)p;
 
-		if (e->type == MMAP_AVAILABLE && e->size && info->rams < BOOT_RANGES_MAX)
+		if (e->type != MMAP_AVAILABLE || !e->size)
+			continue;
+		if (info->rams == BOOT_RANGES_MAX)
+			info->ram_dropped += e->size;
+		else
 			info->ram[info->rams++] = (struct mem_range){e->base, e->size};
 	}
 }

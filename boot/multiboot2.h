@@ -19,6 +19,7 @@ struct boot_info {
 	unsigned modules_dropped;     /* more than fit */
 	struct mem_range ram[BOOT_RANGES_MAX]; /* all usable memory, modules and image included */
 	unsigned rams;
+	uint64_t ram_dropped;	      /* bytes in ranges beyond those */
 	struct mem_range free[BOOT_RANGES_MAX]; /* the same without them: for the allocator */
 	unsigned frees;
 	uint8_t rsdp[36];	      /* copy, zero-padded */

@@ -158,3 +158,8 @@ void mux_poll(void)
 	if (front->written - front->shown < CONSOLE_OUTPUT)
 		resume(front);
 }
+
+bool console_waiting(void)
+{
+	return front && front->shown < front->written;
+}

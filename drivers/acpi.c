@@ -110,6 +110,8 @@ static void madt_cpu(uint32_t apic_id, uint32_t flags)
 
 static void read_madt(const uint8_t *t, size_t len)
 {
+	if (len < MADT_ENTRIES)
+		return;
 	acpi_info.lapic = get(t + MADT_LAPIC_ADDRESS, 4);
 	for (size_t at = MADT_ENTRIES; at + 2 <= len && t[at + 1] >= 2; at += t[at + 1]) {
 		const uint8_t *e = t + at;

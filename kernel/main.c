@@ -25,6 +25,10 @@
 
 enum { STACK_MAIN, STACK_DOUBLE_FAULT, STACKS_PER_CPU };
 
+/* Room in the line's queue that makes another turn of the console worth while. */
+enum { SERIAL_ENOUGH = 1024 };
+
+static struct timer serial_timer; /* where its interrupt cannot be had */
 static struct cpu boot_cpu;
 static struct boot_info boot;
 static struct options options;
@@ -56,8 +60,15 @@ static struct console_out console_line = {console_write, console_room};
 static void serial_arrived(void)
 {
 	serial_interrupt();
-	if (serial_pending())
+	/* Typed bytes, or room for output that waits: the console's turn between two vCPUs. */
+	if (serial_pending() || (console_waiting() && serial_room() >= SERIAL_ENOUGH))
 		sched_kick();
+}
+
+static void serial_tick(struct timer *t)
+{
+	sched_kick();
+	timer_set(t, time_now() + 10 * NS_PER_MS);
 }
 
 static bool poll(void)
@@ -112,6 +123,9 @@ static void banner(void)
 		 cpu_info.family, cpu_info.model, cpu_info.stepping, cpu_info.phys_bits);
 	print_features(true);
 	print_features(false);
+	if (boot.ram_dropped)
+		log_warn("memory: %u MiB are in more ranges than %u: not used",
+			 (unsigned)(boot.ram_dropped / MiB), BOOT_RANGES_MAX);
 	log_info("memory: %u MiB usable in %u ranges", (unsigned)(total / MiB), boot.rams);
 }
 
@@ -177,12 +191,15 @@ static void start_machine(void)
 	pic_disable();
 	apic_init(paging_map_device(acpi_info.lapic, PAGE_SIZE));
 	boot_cpu.apic_id = apic_id();
-	tsc_calibrate();
+	if (!tsc_calibrate())
+		panic("the 8254 timer does not count: turn on legacy timers in the firmware setup");
 	timers_init();
 	time_set_wall(cmos_read_time());
 	log_info("time: TSC at %u kHz%s", (unsigned)(tsc_hz / 1000),
 		 cpu_has(CPU_INVARIANT_TSC) ? "" : ", not invariant");
 	interrupt_bind(HOST_VEC_SERIAL, serial_arrived);
+	if (acpi_info.ioapic)
+		ioapic_mask_all(paging_map_device(acpi_info.ioapic, PAGE_SIZE));
 	/* COM1 and COM3 share line 4, COM2 and COM4 line 3. */
 	line = options.serial_port == 0x2f8 || options.serial_port == 0x2e8 ? 3 : 4;
 	irq = &acpi_info.isa[line];
@@ -191,7 +208,11 @@ static void start_machine(void)
 			     irq->gsi - acpi_info.ioapic_gsi, HOST_VEC_SERIAL, boot_cpu.apic_id,
 			     irq->level, irq->active_low);
 		serial_interrupts_on();
+		return;
 	}
+	log_warn("the console's interrupt cannot be routed: looking at it every 10 ms");
+	timer_init(&serial_timer, serial_tick);
+	serial_tick(&serial_timer);
 }
 
 static void start_virtualization(void)

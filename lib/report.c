@@ -27,5 +27,6 @@ void panic(const char *fmt, ...)
 	va_start(args, fmt);
 	if (ops)
 		ops->panic(fmt, args);
+	va_end(args);
 	__builtin_trap();
 }

@@ -40,6 +40,9 @@ static struct list free_blocks = LIST_INIT(free_blocks);
 static struct list split_blocks = LIST_INIT(split_blocks);
 static struct frames_account account;
 
+/* Until all memory is mapped, only what the boot loader's side mapped can be used. */
+static uint64_t limit = 4 * GiB;
+
 /* How far the last dirty block is zeroed. Forgotten when somebody takes it. */
 static struct scrub {
 	struct block *block; /* NULL: none begun */
@@ -103,7 +106,7 @@ static uint64_t place_table(struct mem_range *ranges, unsigned count, uint64_t b
 		uint64_t pa = ranges[i].base;
 
 		/* Below 1 MiB is for trampolines. */
-		if (pa < MiB || ranges[i].size < bytes)
+		if (pa < MiB || ranges[i].size < bytes || pa + bytes > limit)
 			continue;
 		ranges[i].base += bytes;
 		ranges[i].size -= bytes;
@@ -198,10 +201,14 @@ static struct block *split_one(void)
 {
 	struct block *b;
 
-	if (list_empty(&free_blocks))
-		return NULL;
 	/* From the end: large frames are taken from the front, so both stay contiguous longer. */
-	b = list_entry(free_blocks.prev, struct block, link);
+	for (struct list *at = free_blocks.prev;; at = at->prev) {
+		if (at == &free_blocks)
+			return NULL;
+		b = list_entry(at, struct block, link);
+		if (block_pa(b) < limit)
+			break;
+	}
 	if (scrub.block == b)
 		scrub.block = NULL;
 	list_remove(&b->link);
@@ -293,11 +300,11 @@ static void free_whole(uint64_t pa, uint32_t owner)
 	struct block *b = &blocks[pa >> BLOCK_SHIFT];
 
 	ASSERT(IS_ALIGNED(pa, BLOCK_SIZE) && b->state == BLOCK_WHOLE && b->owner == owner);
-	zero(pa, BLOCK_SIZE);
+	/* Zeroed before it is given to anyone: by the idle loop, or when it is taken. */
 	b->state = BLOCK_FREE;
-	b->clean = true;
+	b->clean = false;
 	refund(owner, BLOCK_SIZE);
-	list_add_head(&free_blocks, &b->link);
+	list_add_tail(&free_blocks, &b->link);
 }
 
 void frame_free(uint64_t pa, enum frame_level level, uint32_t owner)
@@ -348,6 +355,11 @@ bool frames_scrub_some(void)
 	list_remove(&b->link);
 	list_add_head(&free_blocks, &b->link);
 	return true;
+}
+
+void frames_all_mapped(void)
+{
+	limit = UINT64_MAX;
 }
 
 const struct frames_account *frames_account(void)

@@ -6,6 +6,8 @@
 #include "socle/report.h"
 #include "socle/mm/paging.h"
 
+#define PAT_RESET 0x0007040600070406ull
+
 static struct pagetable tables;
 
 static void map(uint64_t va, uint64_t pa, uint64_t size, unsigned prot, enum pt_memtype type)
@@ -39,7 +41,7 @@ void paging_init(const struct mem_range *ranges, unsigned count)
 {
 	uint64_t image_start = (uintptr_t)__image_start;
 	uint64_t image_end = (uintptr_t)__image_end;
-	uint64_t cr4 = cr4_read() | CR4_PGE;
+	uint64_t cr4 = cr4_read() | CR4_PGE | CR4_MCE;
 
 	pt_x86_init(cpu_has(CPU_PAGE_1G));
 	if (pt_init(&tables, &pt_format_host, OWNER_PAGING))
@@ -50,7 +52,10 @@ void paging_init(const struct mem_range *ranges, unsigned count)
 	map_image(__rodata_start, __rodata_end, PT_READ);
 	map_image(__data_start, __data_end, PT_READ | PT_WRITE);
 
+	/* As after reset (SDM vol. 3, 12.12.4), whatever the firmware left: our entries count on it. */
+	msr_write(MSR_PAT, PAT_RESET);
 	cr3_write(tables.root);
+	frames_all_mapped();
 	if (cpu_has(CPU_SMEP))
 		cr4 |= CR4_SMEP;
 	if (cpu_has(CPU_SMAP))

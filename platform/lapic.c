@@ -97,6 +97,18 @@ static uint8_t accept(struct x86_vcpu *v, int vector)
 	return vector;
 }
 
+/* The PIC's interrupts are not kept: its device asserts the line still, or nobody waits for it. */
+static void requeue(struct x86_vcpu *v, uint8_t vector)
+{
+	struct lapic *l = v->lapic;
+
+	if (!test_bit(&l->isr, vector))
+		return;
+	clear_bit(&l->isr, vector);
+	l->in_service = highest(&l->isr);
+	set_bit(&l->irr, vector);
+}
+
 /* Something became requested or a priority fell. */
 static void look_again(struct lapic *l)
 {
@@ -157,8 +169,15 @@ static void end_of_interrupt(struct lapic *l)
 	l->in_service = highest(&l->isr);
 	if (test_bit(&l->tmr, vector))
 		ioapic_eoi(&l->vcpu->base.vm->board->ioapic, vector);
+	if (l->timer_missed && (uint32_t)vector == (l->lvt[LVT_TIMER] & LVT_VECTOR))
+		lapic_timer_eoi(l);
 	if (highest(&l->irr) >= 0)
 		look_again(l);
+}
+
+bool lapic_timer_waits(const struct lapic *l)
+{
+	return test_bit(&l->irr, l->lvt[LVT_TIMER] & LVT_VECTOR);
 }
 
 static void set_tpr(struct lapic *l, uint32_t value)
@@ -484,7 +503,7 @@ static void cr8_write(struct x86_vcpu *v, uint8_t value)
 
 void lapic_bind(void)
 {
-	static const struct x86_irq_source source = {pending, accept};
+	static const struct x86_irq_source source = {pending, accept, requeue};
 	static const struct cr8_ops cr8 = {cr8_read, cr8_write};
 
 	events_bind(&source);

@@ -44,6 +44,8 @@ void lapic_timer_start(struct lapic *l, uint32_t initial);
 void lapic_timer_divide(struct lapic *l, uint32_t value);
 void lapic_timer_mode(struct lapic *l, uint32_t lvt);
 void lapic_timer_deadline(struct lapic *l, uint64_t tsc);
+void lapic_timer_eoi(struct lapic *l);
+bool lapic_timer_waits(const struct lapic *l); /* its interrupt is requested and not accepted */
 uint32_t lapic_timer_current(const struct lapic *l);
 
 #endif

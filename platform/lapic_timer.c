@@ -4,12 +4,16 @@
 #include "socle/cpu/regs.h"
 #include "socle/cpu/tsc.h"
 #include "socle/guest/cpuid.h"
-#include "socle/kernel/clock.h"
 
 _Static_assert(LAPIC_TIMER_HZ == NS_PER_SEC, "one tick before the divider is a nanosecond");
 
 /* A guest that asks for more would only slow itself and others down. */
 enum { MIN_PERIOD_NS = 50000 };
+
+/* Ticks that are made up for at most: a guest that was stopped for long is not flooded. */
+enum { MISSED_MAX = 250 };
+
+enum { FAR_SECONDS = 1000000000 };
 
 /* Divide configuration: bits 3, 1 and 0 (SDM vol. 3, figure 11-10). */
 static unsigned divide_shift(const struct lapic *l)
@@ -43,21 +47,36 @@ void lapic_timer_fire(struct timer *t)
 {
 	struct lapic *l = container_of(t, struct lapic, timer);
 
-	lapic_local(l, LVT_TIMER);
+	uint64_t late;
+
 	switch (mode(l)) {
 	case LVT_TIMER_PERIODIC:
-		/* From the time it should have fired, so that periods add up; ticks lost are lost. */
+		/* From the time it should have fired, so that periods add up. */
 		l->timer_start += period(l);
-		if (time_now() - l->timer_start >= period(l))
-			l->timer_start = time_now();
+		late = (time_now() - l->timer_start) / period(l);
+		l->timer_start += late * period(l);
+		/* A guest that counts ticks gets those that it could not take in time, but one. */
+		l->timer_missed += MIN(late, (uint64_t)MISSED_MAX) + lapic_timer_waits(l);
+		l->timer_missed = MIN(l->timer_missed, (uint32_t)MISSED_MAX);
 		arm(l);
+		lapic_local(l, LVT_TIMER);
 		break;
 	case LVT_TIMER_DEADLINE:
 		l->deadline = 0;
+		lapic_local(l, LVT_TIMER);
 		break;
 	default:
+		lapic_local(l, LVT_TIMER);
 		break;
 	}
+}
+
+void lapic_timer_eoi(struct lapic *l)
+{
+	if (!l->timer_missed || mode(l) != LVT_TIMER_PERIODIC || lapic_timer_waits(l))
+		return;
+	l->timer_missed--;
+	lapic_local(l, LVT_TIMER);
 }
 
 void lapic_timer_start(struct lapic *l, uint32_t initial)
@@ -65,6 +84,7 @@ void lapic_timer_start(struct lapic *l, uint32_t initial)
 	if (mode(l) == LVT_TIMER_DEADLINE)
 		return;
 	l->timer_initial = initial;
+	l->timer_missed = 0;
 	l->timer_start = time_now();
 	arm(l);
 }
@@ -90,18 +110,27 @@ void lapic_timer_mode(struct lapic *l, uint32_t lvt)
 	}
 }
 
+static void arm_deadline(struct lapic *l)
+{
+	uint64_t now = x86_guest_tsc(l->vcpu), left = l->deadline - now;
+
+	/* One that has passed fires at once, one that is years away never. */
+	if (!l->deadline)
+		timer_cancel(&l->timer);
+	else if (l->deadline <= now)
+		timer_set(&l->timer, time_now());
+	else if (left / tsc_hz > FAR_SECONDS)
+		timer_set(&l->timer, TIME_NEVER);
+	else
+		timer_set(&l->timer, time_now() + mul_div(left, NS_PER_SEC, tsc_hz) + 1);
+}
+
 void lapic_timer_deadline(struct lapic *l, uint64_t tsc)
 {
 	if (mode(l) != LVT_TIMER_DEADLINE)
 		return;
 	l->deadline = tsc;
-	/* One that has passed fires at once. */
-	if (tsc && tsc <= x86_guest_tsc(l->vcpu))
-		timer_set(&l->timer, time_now());
-	else if (tsc)
-		timer_set(&l->timer, time_of_tsc(tsc - l->vcpu->tsc_offset));
-	else
-		timer_cancel(&l->timer);
+	arm_deadline(l);
 }
 
 uint32_t lapic_timer_current(const struct lapic *l)

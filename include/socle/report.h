@@ -16,7 +16,7 @@ enum log_level {
 /* Who takes the reports; bound at boot by the core. Until then they are lost. */
 struct report_ops {
 	void (*log)(enum log_level level, const char *fmt, va_list args);
-	void (*panic)(const char *fmt, va_list args) __noreturn;
+	__noreturn void (*panic)(const char *fmt, va_list args);
 };
 void report_bind(const struct report_ops *ops);
 

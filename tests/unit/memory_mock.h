@@ -20,8 +20,8 @@ static __unused void machine_new(uint64_t size)
 
 	if (machine_size)
 		munmap((void *)test_memory, machine_size);
-	p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		 -1, 0);
 	assert_true(p != MAP_FAILED);
 	test_memory = (uintptr_t)p;
 	machine_size = size;

@@ -10,8 +10,8 @@
 
 static jmp_buf panic_jump;
 static bool panic_expected;
-static char panic_text[256];   /* of the last one */
-static unsigned logged_lines;  /* calls of log_line() */
+static char panic_text[256];  /* of the last one */
+static unsigned logged_lines; /* calls of log_line() */
 
 void panic(const char *fmt, ...)
 {
@@ -32,15 +32,15 @@ void log_line(enum log_level level __unused, const char *fmt __unused, ...)
 }
 
 /* Runs @statement, which must end in a panic. */
-#define assert_panics(statement)                                     \
-	do {                                                         \
-		panic_expected = true;                               \
-		if (!setjmp(panic_jump)) {                           \
-			statement;                                   \
-			panic_expected = false;                      \
-			fail_msg("no panic: %s", #statement);        \
-		}                                                    \
-		panic_expected = false;                              \
+#define assert_panics(statement)                              \
+	do {                                                  \
+		panic_expected = true;                        \
+		if (!setjmp(panic_jump)) {                    \
+			statement;                            \
+			panic_expected = false;               \
+			fail_msg("no panic: %s", #statement); \
+		}                                             \
+		panic_expected = false;                       \
 	} while (0)
 
 #endif

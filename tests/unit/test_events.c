@@ -31,11 +31,19 @@ static uint8_t mock_accept(struct x86_vcpu *vcpu, int pending)
 	return vector;
 }
 
+static int requeued = -1; /* vector given back */
+
+static void mock_requeue(struct x86_vcpu *vcpu, uint8_t vector)
+{
+	assert_ptr_equal(vcpu, &v);
+	requeued = vector;
+}
+
 static const struct x86_window open_window = {true, true}, shut;
 
 static int setup(void **state __unused)
 {
-	static const struct x86_irq_source mock = {mock_pending, mock_accept};
+	static const struct x86_irq_source mock = {mock_pending, mock_accept, mock_requeue};
 
 	events_bind(&mock);
 	events_reset(&v.events);
@@ -63,7 +71,8 @@ static bool raise_vector(uint8_t vector)
 							       .error = 0x1234});
 }
 
-/* SDM vol. 3, tables 6-4 and 6-5, written down from the manual. 'D': #DF, 'T': triple, 'S': second. */
+/* SDM vol. 3, tables 6-4 and 6-5, written down from the manual. 'D': #DF, 'T': triple, 'S': second.
+ */
 static char expected(unsigned a, unsigned b)
 {
 	static const char contributory[] = {0, 10, 11, 12, 13, 21};
@@ -255,13 +264,12 @@ static void a_repeated_event_is_the_same(void **state __unused)
 	assert_int_equal(v.state.cr2, 0x1111);
 
 	/* INT n keeps its length; an interrupt is not accepted anew. */
-	events_interrupted(&v.events, &(struct x86_event){.type = EVENT_SOFT_INTERRUPT,
-							  .vector = 0x80,
-							  .insn_len = 2});
+	events_interrupted(
+		&v.events,
+		&(struct x86_event){.type = EVENT_SOFT_INTERRUPT, .vector = 0x80, .insn_len = 2});
 	assert_int_equal(next(shut, &ev, NULL), EVENT_SOFT_INTERRUPT * 256 + 0x80);
 	assert_int_equal(ev.insn_len, 2);
-	events_interrupted(&v.events, &(struct x86_event){.type = EVENT_INTERRUPT,
-							  .vector = 0x33});
+	events_interrupted(&v.events, &(struct x86_event){.type = EVENT_INTERRUPT, .vector = 0x33});
 	assert_int_equal(next(shut, &ev, NULL), EVENT_INTERRUPT * 256 + 0x33);
 	assert_int_equal(accepted, 0);
 }
@@ -281,6 +289,28 @@ static void a_repeated_nmi_blocks_again(void **state __unused)
 	assert_int_equal(next(open_window, &ev, NULL), -1);
 }
 
+/* An exception goes before an interrupt whose delivery met it; that one is not lost. */
+static void interrupted_ones_go_back(void **state __unused)
+{
+	events_interrupted(&v.events, &(struct x86_event){.type = EVENT_INTERRUPT, .vector = 0x44});
+	events_requeue(&v);
+	assert_int_equal(requeued, 0x44);
+	assert_true(raise_vector(VEC_GP));
+	assert_int_equal(next(shut, NULL, NULL), EVENT_EXCEPTION * 256 + VEC_GP);
+	assert_int_equal(next(shut, NULL, NULL), -1);
+	/* An NMI waits again. */
+	events_interrupted(&v.events, &(struct x86_event){.type = EVENT_NMI, .vector = VEC_NMI});
+	events_requeue(&v);
+	assert_int_equal(v.events.nmi_pending, 1);
+	assert_false(v.events.retry_valid);
+	/* An exception is merged, so it stays. */
+	events_interrupted(&v.events, &(struct x86_event){.type = EVENT_EXCEPTION, .vector = 13});
+	events_requeue(&v);
+	assert_true(v.events.retry_valid);
+	assert_true(raise_vector(VEC_NP));
+	assert_int_equal(v.events.exception.vector, VEC_DF);
+}
+
 static void page_fault_payload(void **state __unused)
 {
 	struct x86_state s = {.cr2 = 5, .dr6 = 0xffff0ff0, .dr7 = 0x2400};
@@ -295,9 +325,9 @@ static void page_fault_payload(void **state __unused)
 	assert_int_equal(s.dr7, 0x2400);
 	/* Until it is injected, nothing shows: raising alone changes no register. */
 	v.state = s;
-	assert_true(events_raise(&v.events, &(struct x86_exception){.vector = VEC_PF,
-								    .has_payload = true,
-								    .payload = 0xdef}));
+	assert_true(events_raise(
+		&v.events,
+		&(struct x86_exception){.vector = VEC_PF, .has_payload = true, .payload = 0xdef}));
 	assert_int_equal(v.state.cr2, 0xabc);
 	assert_int_equal(next(shut, &ev, NULL), EVENT_EXCEPTION * 256 + VEC_PF);
 	assert_true(ev.has_payload);
@@ -308,21 +338,28 @@ static void page_fault_payload(void **state __unused)
 /* Bit by bit, from the manuals: what DR6 becomes from what it was (SDM vol. 3, 18.2.3). */
 static void debug_payload(void **state __unused)
 {
-	enum { B0_B3 = 0xf, BLD = BIT(11), ENABLED = BIT(12), BD = BIT(13), BS = BIT(14),
-	       BT = BIT(15), RTM = BIT(16) };
+	enum {
+		B0_B3 = 0xf,
+		BLD = BIT(11),
+		ENABLED = BIT(12),
+		BD = BIT(13),
+		BS = BIT(14),
+		BT = BIT(15),
+		RTM = BIT(16)
+	};
 	static const uint64_t parts[] = {1, 2, 4, 8, BLD, ENABLED, BD, BS, BT, RTM};
 
 	for (unsigned set = 0; set < 1u << ARRAY_SIZE(parts); set++) {
 		for (unsigned old = 0; old < 2; old++) {
-			struct x86_state s = {.dr6 = old ? 0xffff4ff5 : 0xffff0ff0,
-					      .dr7 = 0x2400};
-			struct x86_event ev = {.type = EVENT_EXCEPTION, .vector = VEC_DB,
-					       .has_payload = true};
+			struct x86_state s = {.dr6 = old ? 0xffff4ff5 : 0xffff0ff0, .dr7 = 0x2400};
+			struct x86_event ev = {
+				.type = EVENT_EXCEPTION, .vector = VEC_DB, .has_payload = true};
 			uint64_t want = 0xfffe07f0 | BLD | RTM;
 
 			for (unsigned i = 0; i < ARRAY_SIZE(parts); i++)
 				ev.payload |= set >> i & 1 ? parts[i] : 0;
-			/* Breakpoints anew; BD, BS and BT accumulate; BLD and RTM are active low. */
+			/* Breakpoints anew; BD, BS and BT accumulate; BLD and RTM are active low.
+			 */
 			want |= ev.payload & (B0_B3 | BD | BS | BT);
 			want |= s.dr6 & (BD | BS | BT);
 			if (ev.payload & BLD)
@@ -343,8 +380,10 @@ static void other_vectors_have_no_payload(void **state __unused)
 	struct x86_state s = {.cr2 = 1, .dr6 = 2, .dr7 = 3};
 
 	for (unsigned vector = 0; vector < 256; vector++) {
-		struct x86_event ev = {.type = EVENT_EXCEPTION, .vector = vector,
-				       .has_payload = true, .payload = UINT64_MAX};
+		struct x86_event ev = {.type = EVENT_EXCEPTION,
+				       .vector = vector,
+				       .has_payload = true,
+				       .payload = UINT64_MAX};
 
 		if (vector == VEC_PF || vector == VEC_DB)
 			continue;
@@ -383,6 +422,7 @@ int main(void)
 		cmocka_unit_test_setup(nmi_limits, setup),
 		cmocka_unit_test_setup(a_repeated_event_is_the_same, setup),
 		cmocka_unit_test_setup(a_repeated_nmi_blocks_again, setup),
+		cmocka_unit_test_setup(interrupted_ones_go_back, setup),
 		cmocka_unit_test_setup(page_fault_payload, setup),
 		cmocka_unit_test_setup(debug_payload, setup),
 		cmocka_unit_test_setup(other_vectors_have_no_payload, setup),

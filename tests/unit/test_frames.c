@@ -14,7 +14,6 @@
 enum { OWNER_A = OWNER_VM, OWNER_B = OWNER_VM + 2 };
 #define BLOCK (2 * MiB)
 
-
 /* The account must be what the block table says, page by page. */
 static void check_account(void)
 {
@@ -55,6 +54,7 @@ static void start(uint64_t size)
 	machine_new(size);
 	scrub = (struct scrub){0};
 	frames_init(ranges, ARRAY_SIZE(ranges));
+	frames_all_mapped();
 	check_account();
 }
 
@@ -80,6 +80,26 @@ static void boot_counts_every_page(void **state __unused)
 	assert_int_equal(frames_account()->held[OWNER_CORE], bytes);
 	assert_int_equal(blocks[5].state, BLOCK_ABSENT);
 	assert_int_equal(blocks[8].state, BLOCK_FREE);
+}
+
+/* Until all memory is mapped, only what lies below 4 GiB may be handed out. */
+static void early_frames_are_low(void **state __unused)
+{
+	const struct mem_range ranges[] = {{MiB, 4 * MiB}, {4 * GiB + MiB, 4 * MiB}};
+	unsigned count = 0;
+	uint64_t pa;
+
+	machine_new(4 * GiB + 8 * MiB);
+	scrub = (struct scrub){0};
+	limit = 4 * GiB;
+	frames_init(ranges, ARRAY_SIZE(ranges));
+	while ((pa = frame_alloc(FRAME_4K, OWNER_A))) {
+		assert_true(pa < 4 * GiB);
+		count++;
+	}
+	assert_true(count >= 3 * MiB / PAGE_SIZE);
+	frames_all_mapped();
+	assert_true(frame_alloc(FRAME_4K, OWNER_A) >= 4 * GiB);
 }
 
 static void too_little_memory_panics(void **state __unused)
@@ -141,12 +161,13 @@ static void large_frames(void **state __unused)
 	assert_int_equal(frame_alloc(FRAME_2M, OWNER_A), 0);
 	assert_int_equal(frames_account()->held[OWNER_A], 15 * BLOCK);
 	check_account();
-	for (unsigned i = 0; i < 15; i++) {
+	for (unsigned i = 0; i < 15; i++)
 		frame_free(pas[i], FRAME_2M, OWNER_A);
-		assert_true(all_zero(phys_to_virt(pas[i]), BLOCK));
-	}
 	check_account();
 	assert_int_equal(frames_account()->held[OWNER_A], 0);
+	/* Nobody gets them before they are zeroed. */
+	for (unsigned i = 0; i < 15; i++)
+		assert_true(all_zero(phys_to_virt(frame_alloc(FRAME_2M, OWNER_B)), BLOCK));
 }
 
 static void contents_do_not_leak(void **state __unused)
@@ -275,13 +296,17 @@ static void scrubbing_makes_clean_blocks(void **state __unused)
 	assert_false(frames_scrub_some());
 	check_account();
 	/* A clean block is handed out as it is: that is what scrubbing is for. */
-	*(char *)phys_to_virt((uint64_t)(list_entry(free_blocks.next, struct block, link) - blocks)
-			      * BLOCK) = 1;
+	*(char *)phys_to_virt(
+		(uint64_t)(list_entry(free_blocks.next, struct block, link) - blocks) * BLOCK) = 1;
 	pa = frame_alloc(FRAME_2M, OWNER_A);
 	assert_int_equal(*(char *)phys_to_virt(pa), 1);
-	/* Freed whole, it is zeroed at once and clean; freed in pages, it must be looked at again. */
+	/* Freed, whole or in pages, it must be looked at again: once. */
+	memset(phys_to_virt(pa), 0xa5, BLOCK);
 	frame_free(pa, FRAME_2M, OWNER_A);
-	assert_false(frames_scrub_some());
+	for (n = 0; frames_scrub_some(); n++)
+		;
+	assert_int_equal(n, 512);
+	assert_true(all_zero(phys_to_virt(pa), BLOCK));
 	pa = frame_alloc(FRAME_4K, OWNER_A);
 	frame_free(pa, FRAME_4K, OWNER_A);
 	for (n = 0; frames_scrub_some(); n++)
@@ -340,12 +365,13 @@ static void a_gib_of_clean_blocks_only(void **state __unused)
 	check_account();
 	assert_int_equal(frame_alloc(FRAME_1G, OWNER_A), 0);
 	assert_panics(frame_free(pa, FRAME_1G, OWNER_B));
-	/* A part of it may not be freed under another size by another owner, but all of it can. */
-	memset(phys_to_virt(pa), 0xa5, PAGE_SIZE);
 	frame_free(pa, FRAME_1G, OWNER_A);
-	assert_true(all_zero(phys_to_virt(pa), BLOCK));
 	assert_int_equal(frames_account()->held[OWNER_A], 0);
 	check_account();
+	/* What its owner left there makes it dirty. */
+	assert_int_equal(frame_alloc(FRAME_1G, OWNER_A), 0);
+	for (uint64_t i = 512; i < 1024; i++)
+		blocks[i].clean = true;
 	assert_int_equal(frame_alloc(FRAME_1G, OWNER_A), GiB);
 }
 
@@ -405,6 +431,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(boot_counts_every_page),
+		cmocka_unit_test(early_frames_are_low),
 		cmocka_unit_test(too_little_memory_panics),
 		cmocka_unit_test_setup(every_frame_once, setup),
 		cmocka_unit_test_setup(large_frames, setup),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The page-table walker in both formats of x86: leaves, splits, removal, and every kind of entry. */
+/* The page-table walker in both formats of x86: leaves, splits, removal, and every kind of entry.
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,7 +17,7 @@ enum { POOL = 512, OWNER = OWNER_PAGING };
 
 static uint8_t pool[POOL][PAGE_SIZE] __aligned(4096);
 static bool pool_used[POOL];
-static unsigned pool_count;      /* frames handed out */
+static unsigned pool_count;	  /* frames handed out */
 static unsigned pool_left = POOL; /* frames until memory runs out */
 uintptr_t test_memory;
 
@@ -172,14 +173,13 @@ static void split_is_complete(void **state __unused)
 				uint64_t hole = part * (level == 3 ? 77 : 511);
 				pte_t *child;
 
-				assert_int_equal(
-					pt_map(&pt, bytes, pa, bytes, prots[p], type), 0);
+				assert_int_equal(pt_map(&pt, bytes, pa, bytes, prots[p], type), 0);
 				check_at(bytes, level, pa, prots[p]);
 				assert_int_equal(pt_unmap(&pt, bytes + hole, part), 0);
 				child = entry_at(bytes, level - 1);
 				for (unsigned i = 0; i < 512; i++) {
-					pte_t want = fmt->leaf(pa + part * i, level - 1,
-								  prots[p], type);
+					pte_t want =
+						fmt->leaf(pa + part * i, level - 1, prots[p], type);
 
 					if (i == hole / part)
 						want.raw = 0;
@@ -427,8 +427,8 @@ static void random_changes(void **state __unused)
 			for (unsigned i = 0; i < count; i++)
 				shadow[first + i] = (pa + i * PAGE_SIZE) | prot;
 		} else {
-			assert_int_equal(pt_unmap(&pt, base + first * PAGE_SIZE,
-						  count * PAGE_SIZE), 0);
+			assert_int_equal(pt_unmap(&pt, base + first * PAGE_SIZE, count * PAGE_SIZE),
+					 0);
 			memset(&shadow[first], 0, count * sizeof(shadow[0]));
 		}
 		for (unsigned i = step % 3; i < PAGES; i += 3) {
@@ -441,10 +441,10 @@ static void random_changes(void **state __unused)
 }
 
 /* Each test once for each format. */
-#define BOTH(f)                                                                             \
-	{#f " (host)", f, setup, teardown, (void *)(uintptr_t)&pt_format_host},             \
-	{                                                                                   \
-		#f " (npt)", f, setup, teardown, (void *)(uintptr_t)&pt_format_npt          \
+#define BOTH(f)                                                                    \
+	{#f " (host)", f, setup, teardown, (void *)(uintptr_t)&pt_format_host},    \
+	{                                                                          \
+#f " (npt)", f, setup, teardown, (void *)(uintptr_t)&pt_format_npt \
 	}
 
 int main(void)

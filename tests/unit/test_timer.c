@@ -18,8 +18,8 @@ static struct cpu *mock_this_cpu(void)
 #define this_cpu mock_this_cpu
 #include "../../kernel/timer.c"
 
-static uint64_t now;	     /* ns since boot */
-static uint64_t apic_at;     /* when the local APIC will interrupt; TIME_NEVER: disarmed */
+static uint64_t now;	 /* ns since boot */
+static uint64_t apic_at; /* when the local APIC will interrupt; TIME_NEVER: disarmed */
 static void (*interrupt)(void);
 
 uint64_t time_now(void)

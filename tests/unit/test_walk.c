@@ -31,7 +31,7 @@ static struct x86_exception x;
 static uint64_t gpa;
 
 /* Guest-physical address of table @n. */
-#define TABLE(n) (RAM + (uint64_t)(n) * PAGE_SIZE)
+#define TABLE(n)   (RAM + (uint64_t)(n)*PAGE_SIZE)
 #define ALL_RIGHTS (P | RW | US)
 
 static uint64_t *entry(unsigned table, unsigned index)
@@ -48,8 +48,8 @@ static void mode(uint64_t cr0, uint64_t cr4, uint64_t efer)
 {
 	memset(ram, 0, sizeof(ram));
 	memset(&x, 0, sizeof(x));
-	v.state = (struct x86_state){
-		.cr0 = cr0 | CR0_PE, .cr3 = TABLE(0), .cr4 = cr4, .efer = efer};
+	v.state =
+		(struct x86_state){.cr0 = cr0 | CR0_PE, .cr3 = TABLE(0), .cr4 = cr4, .efer = efer};
 	cpu_info.phys_bits = 40;
 }
 
@@ -208,11 +208,11 @@ static void check_rights(unsigned flags, uint32_t access, unsigned rights)
 {
 	/* Rights may be missing at the top, the middle or the leaf. */
 	for (unsigned where = 0; where < 3; where++) {
-		uint64_t *e = where == 0 ? entry(0, 511) : where == 1 ? entry(2, 42)
-								      : entry(3, 300);
+		uint64_t *e = where == 0   ? entry(0, 511)
+			      : where == 1 ? entry(2, 42)
+					   : entry(3, 300);
 		uint32_t error = PF_P | (access & EMUL_WRITE ? PF_W : 0) |
-				 (access & EMUL_USER ? PF_U : 0) |
-				 (access & EMUL_FETCH ? PF_I : 0);
+				 (access & EMUL_USER ? PF_U : 0) | (access & EMUL_FETCH ? PF_I : 0);
 
 		long_tables();
 		*e &= ~(uint64_t)(RW | US);
@@ -230,8 +230,12 @@ static void check_rights(unsigned flags, uint32_t access, unsigned rights)
 
 static void permissions(void **state __unused)
 {
-	static const uint32_t accesses[] = {0, EMUL_WRITE, EMUL_FETCH, EMUL_USER,
-					    EMUL_USER | EMUL_WRITE, EMUL_USER | EMUL_FETCH};
+	static const uint32_t accesses[] = {0,
+					    EMUL_WRITE,
+					    EMUL_FETCH,
+					    EMUL_USER,
+					    EMUL_USER | EMUL_WRITE,
+					    EMUL_USER | EMUL_FETCH};
 
 	for (unsigned flags = 0; flags < 16; flags++) {
 		mode_long((flags & 2 ? CR4_SMEP : 0) | (flags & 4 ? CR4_SMAP : 0));

@@ -99,6 +99,18 @@ void apic_timer_arm(uint64_t ns)
 	apic_write(APIC_TIMER_INITIAL, (uint32_t)ticks);
 }
 
+void ioapic_mask_all(volatile uint32_t *mmio)
+{
+	unsigned pins;
+
+	mmio[0] = 1; /* version: number of the last entry in bits 23:16 */
+	pins = (mmio[4] >> 16 & 0xff) + 1;
+	for (unsigned pin = 0; pin < pins; pin++) {
+		mmio[0] = 0x10 + 2 * pin;
+		mmio[4] = LVT_MASKED;
+	}
+}
+
 void ioapic_route(volatile uint32_t *mmio, unsigned pin, uint8_t vector, uint32_t dest, bool level,
 		  bool active_low)
 {

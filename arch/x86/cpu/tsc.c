@@ -15,6 +15,7 @@ enum {
 	PORT_B_SPEAKER = 2,
 	MEASURE_TICKS = PIT_HZ / 100, /* 10 ms */
 	READ_TRIES = 8,
+	MAX_READS = 10000000, /* several seconds, with a counter that stands still */
 };
 
 uint64_t tsc_hz;
@@ -56,7 +57,7 @@ static struct sample sample(void)
 	return best;
 }
 
-void tsc_calibrate(void)
+bool tsc_calibrate(void)
 {
 	struct sample first, last;
 	uint64_t ticks;
@@ -67,11 +68,15 @@ void tsc_calibrate(void)
 	out8(PIT_CHANNEL2, 0xff);
 	apic_timer_measure();
 	first = sample();
-	while (first.pit - pit_read() < MEASURE_TICKS)
+	for (unsigned i = 0; first.pit - pit_read() < MEASURE_TICKS; i++) {
+		if (i == MAX_READS)
+			return false;
 		cpu_pause();
+	}
 	last = sample();
 	ticks = first.pit - last.pit;
 	tsc_hz = (last.tsc - first.tsc) * PIT_HZ / ticks;
 	tsc_to_ns = (1000000000ull << 32) / tsc_hz;
 	apic_timer_rate((uint64_t)(last.apic - first.apic) * PIT_HZ / ticks);
+	return true;
 }

@@ -47,8 +47,21 @@ static void save(struct x86_vcpu *v)
 	__asm__ volatile("mov %%db3,%0" : "=r"(v->dr[3]));
 }
 
+/*
+ * AMD's FXRSTOR and XRSTOR leave the last x87 instruction's addresses alone unless an exception is
+ * pending, so the former owner's would shine through: load others (CVE-2006-1056).
+ */
+static void forget_x87_addresses(void)
+{
+	static const uint32_t zero;
+
+	if (cpu_info.vendor == CPU_VENDOR_AMD)
+		__asm__ volatile("fnclex; emms; fildl %0" ::"m"(zero));
+}
+
 static void restore(const struct x86_vcpu *v)
 {
+	forget_x87_addresses();
 	if (xcr0_all) {
 		xsetbv(0, xcr0_all);
 		__asm__ volatile("xrstor64 (%0)" ::"r"(v->fpu), "a"(-1), "d"(-1) : "memory");

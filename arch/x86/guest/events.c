@@ -38,6 +38,19 @@ static enum fault_class class_of(uint8_t vector)
 	}
 }
 
+void events_requeue(struct x86_vcpu *v)
+{
+	struct x86_events *e = &v->events;
+
+	if (!e->retry_valid || e->retry.type == EVENT_EXCEPTION)
+		return;
+	if (e->retry.type == EVENT_INTERRUPT)
+		source->requeue(v, e->retry.vector);
+	else if (e->retry.type == EVENT_NMI)
+		events_nmi(e);
+	e->retry_valid = false;
+}
+
 bool events_raise(struct x86_events *e, const struct x86_exception *x)
 {
 	const struct x86_event *first = NULL;

@@ -93,6 +93,10 @@ void exit_cr8(struct x86_vcpu *v)
 	}
 	x86_load(v, X86_RSP | X86_RIP | X86_RFLAGS);
 	gpr = &v->state.gpr[insn.rm & 15];
+	if (insn.reg != 8) {
+		x86_raise(v, VEC_UD);
+		return;
+	}
 	if (insn.op == INSN_MOV_FROM_CR) {
 		*gpr = cr8->read(v);
 		x86_dirty(v, X86_RSP);
@@ -104,48 +108,4 @@ void exit_cr8(struct x86_vcpu *v)
 	}
 	insn_skip(&v->state, insn.mode, insn.len);
 	x86_dirty(v, X86_RIP | X86_RFLAGS);
-}
-
-static __noinline __cold void no_memory(struct x86_vcpu *v, const char *what, uint64_t gpa)
-{
-	x86_load(v, X86_RIP | X86_SEG);
-	vm_kill(v->base.vm, "vCPU %u: %s at %#llx (rip %04x:%#llx)", v->base.id, what,
-		(unsigned long long)gpa, v->state.seg[SEG_CS].selector,
-		(unsigned long long)v->state.rip);
-}
-
-/* Not a plain access of a device: RAM to be populated, a hole, or the end of the guest. */
-static __noinline unsigned other_fault(struct x86_vcpu *v, const struct nested_fault *f)
-{
-	switch (guest_populate(&v->base.vm->mem, f->gpa)) {
-	case 0:
-		v->stats.populated++;
-		return 0;
-	case -S_NOMEM:
-		no_memory(v, "the machine has no memory left for the page", f->gpa);
-		return 0;
-	default:
-		break;
-	}
-	if (f->flags & NESTED_TABLE)
-		no_memory(v, "page tables outside of memory", f->gpa);
-	else if (f->flags & NESTED_FETCH)
-		no_memory(v, "runs code outside of memory", f->gpa);
-	else if (v->events.retry_valid)
-		no_memory(v, "stack or descriptor table outside of memory for an event", f->gpa);
-	else
-		return x86_emulate_mmio(v, f, NULL);
-	return 0;
-}
-
-__hot unsigned exit_nested_fault(struct x86_vcpu *v, const struct nested_fault *f)
-{
-	struct io_region *r = v->last_mmio;
-
-	/* Most often the same device as last time. */
-	if (!r || f->gpa - r->base >= r->len)
-		v->last_mmio = r = io_find_mmio(&v->base.vm->io, f->gpa);
-	if (unlikely(!r || (f->flags & (NESTED_FETCH | NESTED_TABLE)) || v->events.retry_valid))
-		return other_fault(v, f);
-	return x86_emulate_mmio(v, f, r);
 }

@@ -14,7 +14,7 @@ void fetch_close(struct x86_vcpu *v)
 static bool refill(struct x86_vcpu *v, uint64_t la)
 {
 	struct fetch_window *f = fetch_window(v, la);
-	struct x86_exception x;
+	struct walk_trail trail;
 	uint32_t access = EMUL_FETCH;
 	uint64_t gpa;
 	void *host;
@@ -23,7 +23,7 @@ static bool refill(struct x86_vcpu *v, uint64_t la)
 	if (v->state.cpl == 3)
 		access |= EMUL_USER;
 	f->page = FETCH_NOWHERE;
-	if (x86_walk(v, la & PAGE_MASK, access, &gpa, &x) != EMUL_OK)
+	if (!x86_walk_trail(v, la & PAGE_MASK, access, &gpa, &trail))
 		return false;
 	host = guest_ptr(&v->base.vm->mem, gpa);
 	if (!host)
@@ -32,6 +32,7 @@ static bool refill(struct x86_vcpu *v, uint64_t la)
 		.page = la & PAGE_MASK,
 		.cr3 = v->state.cr3,
 		.host = host,
+		.trail = trail,
 	};
 	return true;
 }
@@ -69,7 +70,8 @@ __hot const struct insn *x86_decode_fast(struct x86_vcpu *v, uint64_t la, uint64
 	uint64_t offset = la - f->page;
 	uint64_t bytes[2];
 
-	if (unlikely(offset > PAGE_SIZE - FETCH_MAX || f->cr3 != cr3)) {
+	if (unlikely(offset > PAGE_SIZE - FETCH_MAX || f->cr3 != cr3 ||
+		     !walk_trail_holds(&f->trail))) {
 		offset = la & (PAGE_SIZE - 1);
 		if (offset > PAGE_SIZE - FETCH_MAX || !refill(v, la))
 			return NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Executes a guest's instruction in software: its memory, its devices, and what it raises. */
+/* Nested faults: RAM to be populated, or an instruction on a device, executed in software. */
 #include "socle/cpu/regs.h"
 #include "socle/guest/exits.h"
 #include "socle/guest/walk.h"
@@ -141,9 +141,9 @@ static void conclude(struct x86_vcpu *v, struct emul *emul, enum emul_status sta
 	}
 }
 
-static void emulate_insn(struct x86_vcpu *v, const struct insn *insn)
+static void emulate_insn(struct x86_vcpu *v, const struct insn *insn, bool io_checked)
 {
-	struct emulation e = {.emul = {.ops = &ops, .state = &v->state, .io_checked = true},
+	struct emulation e = {.emul = {.ops = &ops, .state = &v->state, .io_checked = io_checked},
 			      .v = v};
 
 	x86_load(v, X86_ALL);
@@ -172,15 +172,42 @@ static bool decode(struct x86_vcpu *v, struct insn *insn)
 	return false;
 }
 
+/* Only what the CPU has checked the permission of: the guest may have changed the bytes since. */
+static bool is_port_insn(const struct x86_vcpu *v, const struct insn *insn, uint16_t port,
+			 unsigned size)
+{
+	uint16_t dx = v->state.gpr[GPR_RDX];
+
+	switch (insn->op) {
+	case INSN_INS:
+	case INSN_OUTS:
+		return dx == port && insn->osize == size;
+	case INSN_IN:
+	case INSN_OUT:
+		return (dx == port || insn->imm == port) && insn->osize == size;
+	default:
+		return false;
+	}
+}
+
+void x86_emulate_io(struct x86_vcpu *v, uint16_t port, unsigned size)
+{
+	struct insn insn;
+
+	if (decode(v, &insn) && is_port_insn(v, &insn, port, size))
+		emulate_insn(v, &insn, true);
+}
+
 void x86_emulate(struct x86_vcpu *v)
 {
 	struct insn insn;
 
 	if (decode(v, &insn))
-		emulate_insn(v, &insn);
+		emulate_insn(v, &insn, false);
 }
 
-__hot unsigned x86_emulate_mmio(struct x86_vcpu *v, const struct nested_fault *f, struct io_region *r)
+/* The access @f, with the short way first: @r is the device there, NULL if none. */
+static __always_inline unsigned device_access(struct x86_vcpu *v, const struct nested_fault *f, struct io_region *r)
 {
 	const struct insn *insn = f->flags & NESTED_TRACE ? NULL : x86_decode_fast(v, f->la, f->cr3, f->mode);
 	bool write = f->flags & NESTED_WRITE;
@@ -206,4 +233,50 @@ __hot unsigned x86_emulate_mmio(struct x86_vcpu *v, const struct nested_fault *f
 		insn_mov_load_result(insn, &v->state,
 				     r->ops->read(r, &v->base, offset, insn->msize));
 	return insn->len;
+}
+
+static __noinline __cold void no_memory(struct x86_vcpu *v, const char *what, uint64_t gpa)
+{
+	x86_load(v, X86_RIP | X86_SEG);
+	vm_kill(v->base.vm, "vCPU %u: %s at %#llx (rip %04x:%#llx)", v->base.id, what,
+		(unsigned long long)gpa, v->state.seg[SEG_CS].selector,
+		(unsigned long long)v->state.rip);
+}
+
+/* Not a plain access of a device: RAM to be populated, a hole, or the end of the guest. */
+static __noinline unsigned other_fault(struct x86_vcpu *v, const struct nested_fault *f)
+{
+	switch (guest_populate(&v->base.vm->mem, f->gpa)) {
+	case 0:
+		if (f->flags & NESTED_PRESENT)
+			no_memory(v, "a nested fault on memory that is mapped", f->gpa);
+		v->stats.populated++;
+		return 0;
+	case -S_NOMEM:
+		no_memory(v, "the machine has no memory left for the page", f->gpa);
+		return 0;
+	default:
+		break;
+	}
+	if (f->flags & NESTED_TABLE)
+		no_memory(v, "page tables outside of memory", f->gpa);
+	else if (f->flags & NESTED_FETCH)
+		no_memory(v, "runs code outside of memory", f->gpa);
+	else if (v->events.retry_valid)
+		no_memory(v, "stack or descriptor table outside of memory for an event", f->gpa);
+	else
+		return device_access(v, f, NULL);
+	return 0;
+}
+
+__hot unsigned exit_nested_fault(struct x86_vcpu *v, const struct nested_fault *f)
+{
+	struct io_region *r = v->last_mmio;
+
+	/* Most often the same device as last time. */
+	if (!r || f->gpa - r->base >= r->len)
+		v->last_mmio = r = io_find_mmio(&v->base.vm->io, f->gpa);
+	if (unlikely(!r || (f->flags & (NESTED_FETCH | NESTED_TABLE)) || v->events.retry_valid))
+		return other_fault(v, f);
+	return device_access(v, f, r);
 }

@@ -29,6 +29,9 @@ static enum msr_result efer_write(struct x86_vcpu *v, uint32_t index,
 	x86_load(v, X86_CR);
 	if ((v->state.cr0 & CR0_PG) && ((value ^ v->state.efer) & EFER_LME))
 		return MSR_INVALID;
+	/* Translations depend on these, and the CPU flushes nothing by itself (APM vol. 2, 15.16). */
+	if ((value ^ v->state.efer) & (EFER_NXE | EFER_LME))
+		v->base.requests |= VCPU_REQ_FLUSH;
 	v->state.efer = (value & ~(uint64_t)EFER_LMA) | (v->state.efer & EFER_LMA);
 	x86_dirty(v, X86_CR);
 	return MSR_OK;
@@ -132,7 +135,7 @@ static enum msr_result mtrr_variable_write(struct x86_vcpu *v, uint32_t index,
 	return MSR_OK;
 }
 
-/* Bits that operating systems set without effect here: monitor filter and the like. */
+/* Bits that operating systems set without effect; 24: the TSC counts at the P0 rate. */
 enum { HWCR_VALID = BIT(3) | BIT(4) | BIT(6) | BIT(8) | BIT(18) | BIT(24) };
 enum { MTRRS_VARIABLE = 8, MTRRCAP = MTRRS_VARIABLE | BIT(8) | BIT(10) };
 enum { PATCH_LEVEL = 0x01000065, DEBUGCTL_VALID = 0x3f };
@@ -181,7 +184,7 @@ static const struct msr_policy table[] = {
 
 	/* Read by operating systems to know the CPU, or set to work around errata. */
 	MSR_ROW_CONSTANT("patch_level", MSR_PATCH_LEVEL, 1, PATCH_LEVEL),
-	MSR_ROW_STORED("hwcr", MSR_HWCR, HWCR_VALID, 0),
+	MSR_ROW_STORED("hwcr", MSR_HWCR, HWCR_VALID, BIT(24)),
 	MSR_ROW_CONSTANT("syscfg", MSR_SYSCFG, 1, 0),
 	MSR_ROW_CONSTANT("nb_cfg", MSR_NB_CFG, 1, 0),
 	MSR_ROW_CONSTANT("top_mem", MSR_TOP_MEM, 1, 0),

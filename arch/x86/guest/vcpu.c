@@ -42,9 +42,15 @@ void x86_vcpu_reset(struct x86_vcpu *v)
 	v->waits_for_sipi = v->base.id != 0;
 }
 
-static void raise(struct x86_vcpu *v, const struct x86_exception *x)
+static void raise(struct x86_vcpu *v, const struct x86_exception *given)
 {
-	if (!events_raise(&v->events, x))
+	struct x86_exception x = *given;
+
+	/* Real mode pushes no error codes. */
+	x86_load(v, X86_CR);
+	x.has_error = x.has_error && (v->state.cr0 & CR0_PE);
+	events_requeue(v);
+	if (!events_raise(&v->events, &x))
 		vm_kill(v->base.vm, "vCPU %u: triple fault", v->base.id);
 	v->base.requests |= VCPU_REQ_EVENT;
 }

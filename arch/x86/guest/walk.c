@@ -28,7 +28,10 @@ struct walk {
 	uint32_t access;      /* enum emul_access */
 	uint64_t rights;      /* AND of RW and US of all levels so far */
 	bool no_exec;
+	struct walk_trail *trail; /* NULL: not wanted */
 };
+
+static const uint64_t no_entry;
 
 static struct mode paging_mode(const struct x86_state *s)
 {
@@ -67,7 +70,7 @@ static uint64_t reserved_bits(const struct walk *w, unsigned level, uint64_t pte
 	uint64_t bits;
 
 	if (w->m.entry_size == 4) /* PSE-36: a 4 MiB page's bit 21 (SDM vol. 3, table 4-4) */
-		return level == 2 && (pte & PS) ? BIT(21) : 0;
+		return level == 2 && (pte & PS) && (s->cr4 & CR4_PSE) ? BIT(21) : 0;
 	bits = MASK(51, 0) & ~MASK(cpu_info.phys_bits - 1, 0);
 	if (!(s->efer & EFER_NXE))
 		bits |= NX;
@@ -132,6 +135,15 @@ static void mark(void *slot, uint64_t pte, unsigned size, bool dirty)
 		__atomic_or_fetch((uint32_t *)slot, (uint32_t)bits, __ATOMIC_RELAXED);
 }
 
+/* After mark(), so that the value is the one that stays. */
+static void note(const struct walk *w, unsigned level, const uint64_t *slot)
+{
+	if (!w->trail)
+		return;
+	w->trail->entry[level - 1] = slot;
+	w->trail->value[level - 1] = READ_ONCE(*slot);
+}
+
 static uint64_t leaf_address(const struct walk *w, unsigned level, unsigned shift, uint64_t pte,
 			     uint64_t la)
 {
@@ -169,11 +181,13 @@ static enum emul_status walk(struct walk *w, uint64_t la, uint64_t *gpa, struct 
 			if (!allowed(w))
 				return fault(w, la, PF_P, x);
 			mark(slot, pte, w->m.entry_size, w->access & EMUL_WRITE);
+			note(w, level, slot);
 			*gpa = leaf_address(w, level, shift, pte, la);
 			return EMUL_OK;
 		}
 		if (!(w->m.pae && level == 3))
 			mark(slot, pte, w->m.entry_size, false);
+		note(w, level, slot);
 		table = pte & (w->m.entry_size == 8 ? MASK(51, 12) : MASK(31, 12));
 	}
 }
@@ -189,4 +203,20 @@ enum emul_status x86_walk(struct x86_vcpu *v, uint64_t la, uint32_t access, uint
 	}
 	w.m = paging_mode(&v->state);
 	return walk(&w, la, gpa, x);
+}
+
+bool x86_walk_trail(struct x86_vcpu *v, uint64_t la, uint32_t access, uint64_t *gpa,
+		    struct walk_trail *trail)
+{
+	struct walk w = {.v = v, .access = access, .rights = RW | US, .trail = trail};
+	struct x86_exception x;
+
+	*trail = (struct walk_trail){.entry = {&no_entry, &no_entry, &no_entry, &no_entry}};
+	*gpa = la;
+	if (!(v->state.cr0 & CR0_PG))
+		return true;
+	w.m = paging_mode(&v->state);
+	if (w.m.levels > WALK_LEVELS || w.m.entry_size != sizeof(uint64_t))
+		return false;
+	return walk(&w, la, gpa, &x) == EMUL_OK;
 }

@@ -6,7 +6,7 @@
 ; struct svm_vcpu (svm.h)
 VMCB		equ 0
 VMCB_PA		equ 8
-GPR		equ 32
+GPR		equ 128
 %define REG(n)	GPR + 8 * n	; in the order of enum x86_gpr
 VMCB_RAX	equ 0x5f8
 VMCB_EXIT_CODE	equ 0x70

@@ -80,6 +80,8 @@ static void inject(struct svm_vcpu *s, const struct x86_event *ev)
 		c->intercept3 |= INTERCEPT_IRET;
 		svm_touch(c, CLEAN_INTERCEPTS);
 	}
+	/* A shadow does not outlive the delivery of an event. */
+	c->int_state = 0;
 	c->event_inj = encode(ev);
 }
 
@@ -93,16 +95,16 @@ int svm_prepare(struct svm_vcpu *s)
 
 	if (s->x.dirty)
 		svm_write_back(s);
+	if (requests & VCPU_REQ_LEAVE) {
+		s->x.base.requests |= requests & (VCPU_REQ_EVENT | VCPU_REQ_FLUSH);
+		return 1 + VCPU_LEAVE_REQUESTED;
+	}
 	/* What a flush asked for at the last entry has been served by it. */
 	c->tlb_control = TLB_KEEP;
 	if (requests & VCPU_REQ_FLUSH) {
 		s->x.base.requests |= VCPU_REQ_EVENT;
 		c->tlb_control = cpu_has(CPU_SVM_FLUSH_ASID) ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
 		fetch_close(&s->x);
-	}
-	if (requests & VCPU_REQ_LEAVE) {
-		s->x.base.requests |= requests & VCPU_REQ_EVENT;
-		return 1 + VCPU_LEAVE_REQUESTED;
 	}
 	if (!(requests & VCPU_REQ_EVENT))
 		return 0;
@@ -111,5 +113,8 @@ int svm_prepare(struct svm_vcpu *s)
 	if (events_next(&s->x, window, &ev, &wait))
 		inject(s, &ev);
 	open_window(c, wait != EVENTS_NONE);
+	/* Two at once: the second has its turn after the next exit. */
+	if (s->x.events.retry_valid || s->x.events.exception_valid)
+		s->x.base.requests |= VCPU_REQ_EVENT;
 	return 0;
 }

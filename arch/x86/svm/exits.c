@@ -15,11 +15,16 @@ static __noinline void advance_slow(struct svm_vcpu *s)
 	struct x86_exception x;
 	struct insn insn;
 
+	/* The bytes did not look as they must: perhaps the window shows what was there before. */
+	fetch_close(v);
 	switch (x86_decode(v, &insn, &x)) {
 	case EMUL_OK:
 		break;
 	case EMUL_EXCEPTION:
 		x86_raise_exception(v, &x);
+		return;
+	case EMUL_UNSUPPORTED:
+		x86_raise(v, VEC_UD);
 		return;
 	default:
 		vm_kill(v->base.vm, "vCPU %u: instruction at %#llx cannot be decoded", v->base.id,
@@ -76,6 +81,24 @@ static __always_inline int tail(struct svm_vcpu *s)
 	return svm_prepare(s);
 }
 
+/* Takes physical interrupts that wait, by opening GIF for a moment. */
+static void take_interrupts(void)
+{
+	stgi();
+	__asm__ volatile("nop" ::: "memory");
+	clgi();
+}
+
+/*
+ * An exit in the middle of an event's delivery. A guest can make these follow each other without
+ * an instruction in between, where interrupts would be noticed: so they are taken here.
+ */
+static __noinline __cold void delivery_interrupted(struct svm_vcpu *s)
+{
+	svm_interrupted(s);
+	take_interrupts();
+}
+
 /*
  * The frequent exits: functions of their own, so that each saves only what it needs, called by a
  * jump from svm_exit().
@@ -123,7 +146,8 @@ static __noinline __hot int on_ioio(struct svm_vcpu *s)
 	s->count[SVM_EXIT_IOIO]++;
 	c->int_state = 0;
 	if (unlikely((info & IOIO_STRING) || (c->rflags & (RFLAGS_TF | RFLAGS_RF)))) {
-		x86_emulate(&s->x);
+		fetch_close(&s->x);
+		x86_emulate_io(&s->x, port, size);
 		return tail(s);
 	}
 	if (info & IOIO_IN)
@@ -142,8 +166,9 @@ static enum insn_mode code_mode(const struct vmcb *c)
 }
 
 /* Bits are where the neutral flags have them, or a shift away. */
-_Static_assert((int)NPF_WRITE == (int)NESTED_WRITE && (int)NPF_FETCH == (int)NESTED_FETCH &&
-		       RFLAGS_TF == (int)NESTED_TRACE,
+_Static_assert((int)NPF_P == (int)NESTED_PRESENT && (int)NPF_WRITE == (int)NESTED_WRITE &&
+		       (int)NPF_FETCH == (int)NESTED_FETCH &&
+		       (RFLAGS_TF | RFLAGS_RF) == (int)NESTED_TRACE,
 	       "copied as they are");
 enum { NPF_TABLE_TO_FLAG = 28 };
 _Static_assert(NPF_TABLE >> NPF_TABLE_TO_FLAG == NESTED_TABLE, "moved");
@@ -156,7 +181,7 @@ static __noinline __hot int on_npf(struct svm_vcpu *s)
 		.gpa = c->exit_info2,
 		.la = c->rip,
 		.cr3 = c->cr3,
-		.flags = (info & (NPF_WRITE | NPF_FETCH)) | (info >> NPF_TABLE_TO_FLAG & NESTED_TABLE) |
+		.flags = (info & (NPF_P | NPF_WRITE | NPF_FETCH)) | (info >> NPF_TABLE_TO_FLAG & NESTED_TABLE) |
 			 (c->rflags & NESTED_TRACE),
 		.mode = code_mode(c),
 	};
@@ -166,7 +191,7 @@ static __noinline __hot int on_npf(struct svm_vcpu *s)
 	if (unlikely(f.mode != INSN_MODE_64))
 		f.la = (uint32_t)(f.la + c->cs.base);
 	if (unlikely(c->exit_int_info & SVM_EVENT_VALID))
-		svm_interrupted(s);
+		delivery_interrupted(s);
 	len = exit_nested_fault(&s->x, &f);
 	if (likely(len)) {
 		c->rip += len;
@@ -177,12 +202,9 @@ static __noinline __hot int on_npf(struct svm_vcpu *s)
 	return tail(s);
 }
 
-/* A physical interrupt: taken by opening GIF for a moment. */
 static int on_intr(struct svm_vcpu *s)
 {
-	stgi();
-	__asm__ volatile("nop" ::: "memory");
-	clgi();
+	take_interrupts();
 	return tail(s);
 }
 
@@ -270,12 +292,6 @@ static int on_shutdown(struct svm_vcpu *s)
 	return svm_prepare(s);
 }
 
-/* INIT at the machine's CPU is not for the guest. */
-static int on_ignored(struct svm_vcpu *s)
-{
-	return tail(s);
-}
-
 typedef int (*exit_handler)(struct svm_vcpu *s);
 
 struct exit_entry {
@@ -291,7 +307,7 @@ static const struct exit_entry exits[SVM_EXIT_CODES] = {
 	[SVM_EXIT_EXCP_MC] = {"mc", on_exception},
 	[SVM_EXIT_INTR] = {"intr", on_intr},
 	[SVM_EXIT_NMI] = {"nmi", on_intr},
-	[SVM_EXIT_INIT] = {"init", on_ignored},
+	[SVM_EXIT_INIT] = {"init", on_intr},
 	[SVM_EXIT_VINTR] = {"vintr", on_vintr},
 	[SVM_EXIT_RDPMC] = {"rdpmc", on_rdpmc},
 	[SVM_EXIT_CPUID] = {"cpuid", NULL},
@@ -377,7 +393,7 @@ static int rare(struct svm_vcpu *s, uint64_t code)
 		if (e->handle) {
 			s->count[array_index_nospec(code, SVM_EXIT_CODES)]++;
 			if (unlikely(s->vmcb->exit_int_info & SVM_EVENT_VALID))
-				svm_interrupted(s);
+				delivery_interrupted(s);
 			return e->handle(s);
 		}
 	}

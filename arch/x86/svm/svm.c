@@ -15,13 +15,13 @@ enum { VM_CR_SVMDIS = BIT(4), VM_CR_LOCK = BIT(3) };
 uint64_t svm_clean;
 
 /*
- * Address-space identifiers are handed out in turn; when they are used up, a new generation starts
- * with a flush of everything. ASID 0 is ours. Per CPU; until SMP there is one.
+ * Address-space identifiers are handed out in turn; when they are used up, as they are at first, a
+ * new generation starts with a flush of everything. ASID 0 is ours. Per CPU; until SMP there is one.
  */
 static struct {
 	uint32_t next;
 	uint64_t generation;
-} asids = {.next = 1, .generation = 1};
+} asids = {.next = UINT32_MAX, .generation = 1};
 
 static bool svm_probe(char *why, size_t size)
 {

@@ -15,12 +15,12 @@ struct svm_vcpu {
 	uint64_t asid_generation; /* in which vmcb->asid was handed out; 0: never */
 	bool loaded;	       /* VMLOAD state is in the CPU, not in the VMCB */
 	bool nmi_window;       /* IRET is intercepted, to see the end of an NMI's handler */
-	struct x86_vcpu x;     /* at 32: general registers for the entry code */
+	struct x86_vcpu x;     /* at 128: general registers for the entry code */
 	uint64_t count[EXIT_COUNTS];
 };
 _Static_assert(offsetof(struct svm_vcpu, vmcb) == 0, "entry.asm");
 _Static_assert(offsetof(struct svm_vcpu, vmcb_pa) == 8, "entry.asm");
-_Static_assert(offsetof(struct svm_vcpu, x) == 32, "entry.asm");
+_Static_assert(offsetof(struct svm_vcpu, x) == 128, "entry.asm");
 
 static inline struct svm_vcpu *svm_vcpu(struct x86_vcpu *v)
 {

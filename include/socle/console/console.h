@@ -59,6 +59,9 @@ void console_run(void);
 /* Takes a byte that was typed. */
 void console_input(uint8_t byte);
 
+/* Output of the guest in front waits for the line. Any context. */
+bool console_waiting(void);
+
 /*
  * To be called in each turn of the scheduler's loop: sends what waits for the line, and shows the
  * prompt when the guest in front has stopped for good.

@@ -24,6 +24,9 @@ void apic_timer_rate(uint64_t hz);
 /* One interrupt of HOST_VEC_TIMER in @ns nanoseconds (at least one tick); 0 disarms. */
 void apic_timer_arm(uint64_t ns);
 
+/* Masks all pins of the I/O APIC at @mmio: firmware may have left some open. */
+void ioapic_mask_all(volatile uint32_t *mmio);
+
 /* Routes pin @pin of the I/O APIC at @mmio to @vector on the CPU with @apic_id. */
 void ioapic_route(volatile uint32_t *mmio, unsigned pin, uint8_t vector, uint32_t apic_id,
 		  bool level, bool active_low);

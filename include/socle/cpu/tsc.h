@@ -5,8 +5,11 @@
 
 #include "socle/base.h"
 
-/* Measures the TSC and, with it, the local APIC timer, once at boot; about 10 ms. */
-void tsc_calibrate(void);
+/*
+ * Measures the TSC and, with it, the local APIC timer, once at boot; about 10 ms. False if the
+ * 8254 does not count.
+ */
+bool tsc_calibrate(void);
 
 /* In Hz; 0 before tsc_calibrate(). */
 extern uint64_t tsc_hz;

@@ -46,6 +46,7 @@ struct x86_window {
 struct x86_irq_source {
 	int (*pending)(struct x86_vcpu *v); /* what is deliverable now, or -1 */
 	uint8_t (*accept)(struct x86_vcpu *v, int pending); /* takes it; its vector */
+	void (*requeue)(struct x86_vcpu *v, uint8_t vector); /* not delivered: requests it again */
 };
 void events_bind(const struct x86_irq_source *source);
 
@@ -58,6 +59,12 @@ void events_reset(struct x86_events *e);
  * the caller turns into the end of the guest.
  */
 bool __must_check events_raise(struct x86_events *e, const struct x86_exception *x);
+
+/*
+ * Puts an interrupt or NMI whose delivery was interrupted back to where it came from, since an
+ * exception goes before it. To be called before events_raise().
+ */
+void events_requeue(struct x86_vcpu *v);
 
 /* Queues an NMI. */
 void events_nmi(struct x86_events *e);

@@ -78,12 +78,13 @@ bool exit_xsetbv(struct x86_vcpu *v);
 /* MOV from or to CR8; skips or raises by itself. */
 void exit_cr8(struct x86_vcpu *v);
 
-/* What kind of access met an unmapped address. The first two are where SVM has them, too. */
+/* What kind of access met an unmapped address. Most are where SVM has them, too. */
 enum nested_flags {
+	NESTED_PRESENT = BIT(0), /* it is mapped after all: something is wrong */
 	NESTED_WRITE = BIT(1),
 	NESTED_FETCH = BIT(4), /* of an instruction */
 	NESTED_TABLE = BIT(5), /* the CPU was reading the guest's page tables */
-	NESTED_TRACE = BIT(8), /* TF is set: no short cuts */
+	NESTED_TRACE = BIT(8) | BIT(16), /* TF or RF is set: no short cuts */
 };
 
 /* An access to a guest-physical address that is not mapped. */

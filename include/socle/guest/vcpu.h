@@ -31,14 +31,24 @@ enum x86_group {
 enum { FETCH_WINDOWS = 8, DECODE_CACHE_SIZE = 64, MSR_SLOTS = 128 };
 
 /*
- * A page that instructions were fetched from, to look at their bytes without a walk. Closed by
+ * A page that instructions were fetched from, to look at their bytes without a walk. It holds as
+ * long as the guest's CR3 and the page-table entries that led there are the same. Closed by
  * VCPU_REQ_FLUSH, which whoever takes a page away from a guest must send to all its vCPUs.
  */
 #define FETCH_NOWHERE BIT(62) /* not canonical: no instruction lies there */
-struct __aligned(32) fetch_window {
+enum { WALK_LEVELS = 4 };
+
+/* The entries through which a walk went; unused ones point to a zero. */
+struct walk_trail {
+	const uint64_t *entry[WALK_LEVELS];
+	uint64_t value[WALK_LEVELS];
+};
+
+struct __aligned(128) fetch_window {
 	uint64_t page;	     /* linear address of the page, or FETCH_NOWHERE */
 	uint64_t cr3;	     /* guest CR3 that it was found with */
 	const uint8_t *host; /* where the page is mapped for us */
+	struct walk_trail trail; /* of the walk that found it */
 };
 
 /* Decoded instructions by linear address; an entry counts only if the bytes are the same. */

@@ -16,6 +16,20 @@ enum emul_status x86_walk(struct x86_vcpu *v, uint64_t la, uint32_t access, uint
 			  struct x86_exception *x);
 
 /*
+ * As x86_walk(), and notes the entries in @trail. False if the address cannot be had, or the mode
+ * has entries or levels that a trail has no room for.
+ */
+bool x86_walk_trail(struct x86_vcpu *v, uint64_t la, uint32_t access, uint64_t *gpa,
+		    struct walk_trail *trail);
+
+/* True while the entries of @trail are what they were. */
+static __always_inline bool walk_trail_holds(const struct walk_trail *t)
+{
+	return !((READ_ONCE(*t->entry[0]) ^ t->value[0]) | (READ_ONCE(*t->entry[1]) ^ t->value[1]) |
+		 (READ_ONCE(*t->entry[2]) ^ t->value[2]) | (READ_ONCE(*t->entry[3]) ^ t->value[3]));
+}
+
+/*
  * The instruction at linear address @la out of the decode cache, decoded first if need be. NULL if
  * its bytes cannot be had the short way, or the decoder refuses them: then x86_decode() tells why.
  * Valid until the next call.
@@ -33,10 +47,9 @@ enum emul_status x86_decode(struct x86_vcpu *v, struct insn *insn, struct x86_ex
 void x86_emulate(struct x86_vcpu *v);
 
 /*
- * As above, for the access @f, with the short way first: @r is the device there, NULL if none.
- * Returns as exit_nested_fault().
+ * As above, for an access of @size bytes to @port that the CPU has checked; if the instruction is
+ * no such access any more, nothing happens and the guest executes what is there now.
  */
-struct nested_fault;
-unsigned x86_emulate_mmio(struct x86_vcpu *v, const struct nested_fault *f, struct io_region *r);
+void x86_emulate_io(struct x86_vcpu *v, uint16_t port, unsigned size);
 
 #endif

@@ -69,7 +69,10 @@ uint64_t frame_alloc(enum frame_level level, uint32_t owner) __must_check;
 /* As frame_alloc() for a FRAME_4K that the caller fills completely: its contents are undefined. */
 uint64_t frame_alloc_raw(uint32_t owner) __must_check;
 
-/* Zeroes and returns a frame. @level and @owner must be those of its allocation. */
+/* The direct map is complete: from now on all frames are handed out, not those below 4 GiB only. */
+void frames_all_mapped(void);
+
+/* Returns a frame, which nobody gets before it is zeroed. @level and @owner must be those of its allocation. */
 void frame_free(uint64_t pa, enum frame_level level, uint32_t owner);
 
 /*

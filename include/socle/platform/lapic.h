@@ -37,6 +37,7 @@ struct lapic {
 	uint32_t timer_initial;	   /* initial count */
 	uint32_t timer_divide;	   /* divide configuration as written */
 	uint64_t timer_start;	   /* ns since boot when the count started */
+	uint32_t timer_missed;	   /* periodic ticks not delivered yet; given at each EOI */
 	uint64_t deadline;	   /* IA32_TSC_DEADLINE; 0: not armed */
 	struct timer timer;	   /* while something is to come */
 };

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The CPU model of a guest: what never shows, what depends on state, sizes, and empty leaves. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "socle/cpu/regs.h"
+
+/* A host of the test's making instead of the real one. */
+static struct cpuid mock_cpuid(uint32_t leaf, uint32_t subleaf);
+static uint64_t mock_xcr0 = 3;
+#define cpuid(leaf, subleaf) mock_cpuid(leaf, subleaf)
+#define xgetbv(index)	     ((void)(index), mock_xcr0)
+#include "../../arch/x86/guest/cpuid.c"
+
+struct cpu_info cpu_info = {.feature[CPU_XSAVE] = true};
+uint64_t tsc_hz = 2400000000;
+static uint32_t host_fill; /* what feature leaves hold */
+static uint32_t max_basic = 0x1f, max_extended = 0x80000020;
+
+static struct cpuid mock_cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	/* Sizes and offsets of XSAVE's parts as on processors with AVX-512 and PKRU. */
+	static const struct cpuid parts[10] = {
+		[2] = {256, 576, 0, 0},	   [3] = {64, 832, 0, 0},  [4] = {64, 896, 0, 0},
+		[5] = {64, 1088, 0, 0},	   [6] = {512, 1152, 0, 0}, [7] = {1024, 1664, 0, 0},
+		[9] = {8, 2688, 2, 0}, /* aligned, to see that it is */
+	};
+
+	if (leaf == 0)
+		return (struct cpuid){max_basic, 0x68747541, 0x444d4163, 0x69746e65};
+	if (leaf == 0x80000000)
+		return (struct cpuid){max_extended, 0x68747541, 0x444d4163, 0x69746e65};
+	/* Intel answers with the last basic leaf for those beyond. */
+	if ((leaf < 0x80000000 && leaf > max_basic) || leaf > max_extended)
+		return (struct cpuid){0xbad, 0xbad, 0xbad, 0xbad};
+	if (leaf == 0xd && subleaf > 1)
+		return subleaf < 10 ? parts[subleaf] : (struct cpuid){0};
+	return (struct cpuid){host_fill, host_fill, host_fill, host_fill};
+}
+
+static void mock_load(struct x86_vcpu *v __unused, uint32_t groups __unused)
+{
+}
+
+static const struct vendor mock_vendor = {.load = mock_load};
+const struct vendor *vendor = &mock_vendor;
+
+static struct guest_cpuid model;
+static struct x86_vcpu v;
+
+static void build(uint32_t fill, unsigned cpus)
+{
+	host_fill = fill;
+	cpuid_build(&model, cpus);
+	v = (struct x86_vcpu){.cpuid = &model};
+}
+
+static int setup(void **state __unused)
+{
+	max_basic = 0x1f;
+	max_extended = 0x80000020;
+	mock_xcr0 = 3;
+	cpu_info.feature[CPU_XSAVE] = true;
+	build(UINT32_MAX, 1);
+	return 0;
+}
+
+static struct cpuid get(uint32_t leaf, uint32_t subleaf)
+{
+	return cpuid_guest(&v, leaf, subleaf);
+}
+
+static void is_zero(uint32_t leaf, uint32_t subleaf)
+{
+	struct cpuid r = get(leaf, subleaf);
+
+	if (r.eax | r.ebx | r.ecx | r.edx)
+		fail_msg("leaf %#x, subleaf %#x is not empty", leaf, subleaf);
+}
+
+/* On a host that has everything, and on one that has nothing. */
+static void hidden_features(void **state __unused)
+{
+	static const struct {
+		uint32_t leaf;
+		unsigned reg, bit;
+		const char *name;
+	} hidden[] = {
+		{1, 2, 2, "DTES64"},
+		{1, 2, 3, "MONITOR"},
+		{1, 2, 4, "DS-CPL"},
+		{1, 2, 5, "VMX"},
+		{1, 2, 6, "SMX"},
+		{1, 2, 7, "EIST"},
+		{1, 2, 8, "TM2"},
+		{1, 2, 15, "PDCM"},
+		{1, 2, 17, "PCID"},
+		{1, 2, 18, "DCA"},
+		{1, 3, 7, "MCE"},
+		{1, 3, 14, "MCA"},
+		{1, 3, 18, "PSN"},
+		{1, 3, 21, "DS"},
+		{1, 3, 22, "ACPI"},
+		{1, 3, 29, "TM"},
+		{7, 1, 2, "SGX"},
+		{7, 1, 4, "HLE"},
+		{7, 1, 11, "RTM"},
+		{7, 1, 12, "RDT-M"},
+		{7, 1, 14, "MPX"},
+		{7, 1, 15, "RDT-A"},
+		{7, 1, 25, "PT"},
+		{7, 2, 5, "WAITPKG"},
+		{7, 2, 7, "CET_SS"},
+		{7, 2, 22, "RDPID"},
+		{7, 2, 29, "ENQCMD"},
+		{7, 2, 31, "PKS"},
+		{7, 3, 20, "CET_IBT"},
+		{7, 3, 26, "IBRS"},
+		{7, 3, 29, "ARCH_CAP"},
+		{0x80000001, 2, 2, "SVM"},
+		{0x80000001, 2, 10, "IBS"},
+		{0x80000001, 2, 12, "SKINIT"},
+		{0x80000001, 2, 13, "WDT"},
+		{0x80000001, 2, 23, "PERFCTR_CORE"},
+		{0x80000001, 2, 29, "MWAITX"},
+		{0x80000008, 1, 4, "RDPRU"},
+		{0x80000008, 1, 12, "IBPB"},
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(hidden); i++) {
+		struct cpuid r = get(hidden[i].leaf, 0);
+		uint32_t reg = hidden[i].reg == 1 ? r.ebx : hidden[i].reg == 2 ? r.ecx : r.edx;
+
+		if (reg >> hidden[i].bit & 1)
+			fail_msg("%s shows", hidden[i].name);
+		assert_false(cpuid_guest_bit(&model, hidden[i].leaf, hidden[i].reg, hidden[i].bit));
+	}
+	/* Leaves of things that no guest has: MONITOR, performance counters, SGX, PT, SVM, SEV. */
+	for (uint32_t leaf = 0; leaf < 0x20; leaf++)
+		for (uint32_t sub = 0; sub < 4; sub++)
+			if (leaf > 1 && leaf != 7 && leaf != 0xb && leaf != 0xd)
+				is_zero(leaf, sub);
+	for (uint32_t leaf = 0x80000009; leaf < 0x80000100; leaf++)
+		is_zero(leaf, 0);
+}
+
+static void provided_whatever_the_host_has(void **state __unused)
+{
+	build(0, 1);
+	assert_int_equal(get(1, 0).ecx, 1u << 21 | 1u << 24 | 1u << 31);
+	assert_int_equal(get(1, 0).edx, 1u << 9 | 1u << 12);
+	assert_int_equal(get(7, 0).ebx, 1u << 1);
+	assert_int_equal(get(0x80000001, 0).ecx | get(0x80000001, 0).edx, 0);
+	assert_true(cpuid_guest_bit(&model, 1, 2, 31));
+	assert_false(cpuid_guest_bit(&model, 0x20, 2, 31));
+	assert_false(cpuid_guest_bit(&model, 0x12345678, 0, 0));
+	/* An old host: leaves that it does not have must not show its last one. */
+	max_basic = 6;
+	max_extended = 0x80000004;
+	cpu_info.feature[CPU_XSAVE] = false;
+	build(0, 1);
+	assert_int_equal(get(7, 0).ebx, 1u << 1);
+	is_zero(0xd, 0);
+	is_zero(0x80000008, 0);
+	assert_int_equal(get(0x80000000, 0).eax, 0x80000004);
+}
+
+static void limits(void **state __unused)
+{
+	assert_int_equal(get(0, 0).eax, 0xd);
+	assert_int_equal(get(0, 0).ebx, 0x68747541);
+	assert_int_equal(get(0x80000000, 0).eax, 0x80000008);
+	cpu_info.feature[CPU_XSAVE] = false;
+	build(UINT32_MAX, 1);
+	assert_int_equal(get(0, 0).eax, 0xb);
+}
+
+static void hypervisor_leaves(void **state __unused)
+{
+	struct cpuid r = get(0x40000000, 0);
+
+	assert_int_equal(r.eax, 0x40000010);
+	assert_memory_equal(&r.ebx, "SocleSocle\0", 12);
+	for (uint32_t leaf = 0x40000001; leaf < 0x40000010; leaf++)
+		is_zero(leaf, 0);
+	r = get(0x40000010, 0);
+	assert_int_equal(r.eax, 2400000);
+	assert_int_equal(r.ebx, 1000000);
+	r = get(0x40000100, 0);
+	assert_int_equal(r.eax, 0x40000101);
+	assert_memory_equal(&r.ebx, "KVMKVMKVM\0\0", 12);
+	assert_int_equal(get(0x40000101, 0).eax, 1u << 1 | 1u << 3 | 1u << 24);
+	is_zero(0x40000102, 0);
+	/* Nothing of the host's own hypervisor shines through. */
+	for (uint32_t base = 0x40000200; base < 0x40010000; base += 0x100)
+		is_zero(base, 0);
+}
+
+static void out_of_range(void **state __unused)
+{
+	static const uint32_t leaves[] = {
+		0x20,	    0xff,	0x100,	    0x3fffffff, 0x40000020, 0x400000ff, 0x40000120,
+		0x7fffffff, 0x80000020, 0x800000ff, 0x80000100, 0x80860000, 0xc0000000, 0xffffffff};
+	uint64_t seed = 1;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(leaves); i++)
+		for (uint32_t sub = 0; sub < 3; sub++)
+			is_zero(leaves[i], sub);
+	for (unsigned i = 0; i < 100000; i++) {
+		uint32_t leaf;
+
+		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+		leaf = seed >> 32;
+		if (leaf > 0x20 && (leaf & ~0x11fu) != 0x40000000 && (leaf & ~0x1fu) != 0x80000000)
+			is_zero(leaf, (uint32_t)seed);
+		else
+			(void)get(leaf, (uint32_t)seed);
+	}
+}
+
+static void subleaves(void **state __unused)
+{
+	/* Leaves without meaning in ECX ignore it. */
+	for (uint32_t sub = 0; sub < 3; sub++) {
+		assert_int_equal(get(1, sub * 0x40000000u).ecx, get(1, 0).ecx);
+		assert_int_equal(get(0x80000001, sub).edx, get(0x80000001, 0).edx);
+		assert_int_equal(get(0x40000010, sub).eax, 2400000);
+	}
+	is_zero(7, 1);
+	is_zero(7, 2);
+	is_zero(7, UINT32_MAX);
+	is_zero(0xd, 10);
+	is_zero(0xd, 63);
+	is_zero(0xd, UINT32_MAX);
+	is_zero(0xd, 3); /* MPX */
+	is_zero(0xd, 8);
+}
+
+static void depends_on_state(void **state __unused)
+{
+	v.state.cr4 = 0;
+	assert_int_equal(get(1, 0).ecx >> 27 & 1, 0);
+	assert_int_equal(get(7, 0).ecx >> 4 & 1, 0);
+	v.state.cr4 = CR4_OSXSAVE;
+	assert_int_equal(get(1, 0).ecx >> 27 & 1, 1);
+	assert_int_equal(get(7, 0).ecx >> 4 & 1, 0);
+	v.state.cr4 = CR4_PKE;
+	assert_int_equal(get(1, 0).ecx >> 27 & 1, 0);
+	assert_int_equal(get(7, 0).ecx >> 4 & 1, 1);
+	/* Not where the feature itself is missing. */
+	build(0, 1);
+	v.state.cr4 = CR4_PKE | CR4_OSXSAVE;
+	assert_int_equal(get(1, 0).ecx >> 27 & 1, 0);
+	assert_int_equal(get(7, 0).ecx >> 4 & 1, 0);
+}
+
+static void processors(void **state __unused)
+{
+	for (unsigned cpus = 1; cpus <= 16; cpus++) {
+		unsigned bits = 0;
+
+		while (1u << bits < cpus)
+			bits++;
+		build(0xffff, cpus);
+		v.base.id = cpus - 1;
+		assert_int_equal(get(1, 0).ebx >> 24, cpus - 1);
+		assert_int_equal(get(1, 0).ebx >> 16 & 0xff, cpus);
+		assert_int_equal(get(1, 0).edx >> 28 & 1, cpus > 1);
+		assert_int_equal(get(0x80000008, 0).ecx & 0xff, cpus - 1);
+		assert_int_equal(get(0xb, 0).eax, 0);
+		assert_int_equal(get(0xb, 0).ecx, 0x100);
+		assert_int_equal(get(0xb, 1).eax, bits);
+		assert_int_equal(get(0xb, 1).ebx, cpus);
+		assert_int_equal(get(0xb, 1).ecx, 0x201);
+		/* Invalid levels: only the subleaf and the ID. */
+		assert_int_equal(get(0xb, 2).ecx, 2);
+		assert_int_equal(get(0xb, 2).eax | get(0xb, 2).ebx, 0);
+		for (uint32_t sub = 0; sub < 4; sub++)
+			assert_int_equal(get(0xb, sub).edx, cpus - 1);
+	}
+}
+
+/* SDM vol. 1, 13.4.3: the area reaches to the end of the last part that is on. */
+static void xsave_sizes(void **state __unused)
+{
+	static const struct {
+		uint64_t xcr0;
+		uint32_t standard, compact;
+	} sizes[] = {
+		{0x1, 576, 576},	{0x3, 576, 576},
+		{0x7, 832, 832},	{0xe7, 2688, 832 + 64 + 512 + 1024},
+		{0x207, 2696, 832 + 8}, {0x2e7, 2696, 2432 + 8},
+		{0x203, 2696, 576 + 8},
+	};
+
+	assert_int_equal(get(0xd, 0).eax, 0x2e7);
+	assert_int_equal(get(0xd, 0).edx, 0);
+	assert_int_equal(cpuid_guest_xcr0(&model), 0x2e7);
+	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+		mock_xcr0 = sizes[i].xcr0;
+		assert_int_equal(get(0xd, 0).ebx, sizes[i].standard);
+		assert_int_equal(get(0xd, 1).ebx, sizes[i].compact);
+	}
+	/* XSAVEOPT, XSAVEC and XGETBV with ECX = 1, but no XSAVES: no supervisor states. */
+	assert_int_equal(get(0xd, 1).eax, 7);
+	assert_int_equal(get(0xd, 1).ecx | get(0xd, 1).edx, 0);
+	assert_int_equal(get(0xd, 9).eax, 8);
+	assert_int_equal(get(0xd, 9).ebx, 2688);
+	build(0, 1);
+	assert_int_equal(cpuid_guest_xcr0(&model), 1);
+}
+
+/* The short way of the exit path says the same as the long one. */
+static void fast_path(void **state __unused)
+{
+	unsigned taken = 0;
+
+	for (uint32_t leaf = 0; leaf < 0x40; leaf++) {
+		struct cpuid fast, slow = get(leaf, 5);
+
+		if (!cpuid_guest_fast(&model, leaf, &fast))
+			continue;
+		assert_memory_equal(&fast, &slow, sizeof(fast));
+		taken++;
+	}
+	assert_true(taken > 20);
+	assert_false(cpuid_guest_fast(&model, 0x80000001, &(struct cpuid){0}));
+	assert_false(cpuid_guest_fast(&model, 1, &(struct cpuid){0}));
+	assert_false(cpuid_guest_fast(&model, 0xd, &(struct cpuid){0}));
+	assert_false(cpuid_guest_fast(&model, UINT32_MAX, &(struct cpuid){0}));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(hidden_features, setup),
+		cmocka_unit_test_setup(provided_whatever_the_host_has, setup),
+		cmocka_unit_test_setup(limits, setup),
+		cmocka_unit_test_setup(hypervisor_leaves, setup),
+		cmocka_unit_test_setup(out_of_range, setup),
+		cmocka_unit_test_setup(subleaves, setup),
+		cmocka_unit_test_setup(depends_on_state, setup),
+		cmocka_unit_test_setup(processors, setup),
+		cmocka_unit_test_setup(xsave_sizes, setup),
+		cmocka_unit_test_setup(fast_path, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
