@@ -38,8 +38,7 @@ static void read_module(struct boot_info *info, const struct tag_module *m)
 		return;
 	}
 	/* The name is the first word; what follows is a comment. */
-	while (m->cmdline[len] && m->cmdline[len] != ' ' &&
-	       len < sizeof(info->module[0].name) - 1)
+	while (m->cmdline[len] && m->cmdline[len] != ' ' && len < sizeof(info->module[0].name) - 1)
 		len++;
 	memcpy(info->module[info->modules].name, m->cmdline, len);
 	info->module[info->modules].name[len] = 0;
@@ -76,7 +75,8 @@ static void cut(struct boot_info *info, uint64_t start, uint64_t end)
 		if (end <= r->base || start >= r_end)
 			continue;
 		if (end < r_end && start > r->base) {
-			/* In the middle: the part behind becomes a range of its own, if one is left. */
+			/* In the middle: the part behind becomes a range of its own, if one is
+			 * left. */
 			if (info->frees < BOOT_RANGES_MAX)
 				info->free[info->frees++] = (struct mem_range){end, r_end - end};
 			r->size = start - r->base;

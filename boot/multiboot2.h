@@ -12,19 +12,19 @@
 struct boot_info {
 	char cmdline[512];
 	struct {
-		uint64_t base, size;  /* host-physical */
+		uint64_t base, size; /* host-physical */
 		char name[64];
 	} module[BOOT_MODULES_MAX];
 	unsigned modules;
-	unsigned modules_dropped;     /* more than fit */
+	unsigned modules_dropped;	       /* more than fit */
 	struct mem_range ram[BOOT_RANGES_MAX]; /* all usable memory, modules and image included */
 	unsigned rams;
-	uint64_t ram_dropped;	      /* bytes in ranges beyond those */
+	uint64_t ram_dropped;			/* bytes in ranges beyond those */
 	struct mem_range free[BOOT_RANGES_MAX]; /* the same without them: for the allocator */
 	unsigned frees;
-	uint8_t rsdp[36];	      /* copy, zero-padded */
+	uint8_t rsdp[36]; /* copy, zero-padded */
 	bool has_rsdp;
-	bool efi;		      /* started by UEFI firmware */
+	bool efi; /* started by UEFI firmware */
 };
 
 /*

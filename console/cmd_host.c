@@ -54,8 +54,7 @@ struct log_printer {
 	struct format_sink *out; /* of the command */
 };
 
-static void print_line(struct log_sink *sink, enum log_level level, const char *text,
-		       size_t len)
+static void print_line(struct log_sink *sink, enum log_level level, const char *text, size_t len)
 {
 	struct log_printer *printer = container_of(sink, struct log_printer, sink);
 

@@ -10,8 +10,7 @@
 static bool running; /* console_run() was called: there is a prompt */
 
 /* Of the log: shows a line without spoiling what is on the screen. */
-static void log_shown(struct log_sink *sink, enum log_level level, const char *text,
-		      size_t len)
+static void log_shown(struct log_sink *sink, enum log_level level, const char *text, size_t len)
 {
 	if (level > LOG_INFO)
 		return;

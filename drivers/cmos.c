@@ -25,7 +25,7 @@ static struct reading read_once(void)
 {
 	for (unsigned i = 0; i < TRIES && (cmos(RTC_A) & A_UPDATING); i++)
 		cpu_pause();
-	return (struct reading){cmos(RTC_SECOND), cmos(RTC_MINUTE), cmos(RTC_HOUR), cmos(RTC_DAY),
+	return (struct reading){cmos(RTC_SECOND), cmos(RTC_MINUTE), cmos(RTC_HOUR),   cmos(RTC_DAY),
 				cmos(RTC_MONTH),  cmos(RTC_YEAR),   cmos(RTC_CENTURY)};
 }
 
@@ -65,6 +65,7 @@ uint64_t cmos_read_time(void)
 	if (century < 19 || century > 29)
 		century = 20;
 	return days(century * 100 + number(a.year, binary), number(a.month, binary),
-		    number(a.day, binary)) * 86400ull +
+		    number(a.day, binary)) *
+		       86400ull +
 	       hour * 3600ull + number(a.minute, binary) * 60ull + number(a.second, binary);
 }

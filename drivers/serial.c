@@ -83,9 +83,9 @@ static void transmit(void)
 
 static void update_ier(void)
 {
-	uint8_t want = interrupts ? (used(&rx) < QUEUE ? IER_RECEIVE : 0) |
-					    (used(&tx) ? IER_TRANSMIT : 0)
-				  : 0;
+	uint8_t want =
+		interrupts ? (used(&rx) < QUEUE ? IER_RECEIVE : 0) | (used(&tx) ? IER_TRANSMIT : 0)
+			   : 0;
 
 	if (want != ier) {
 		ier = want;

@@ -45,8 +45,9 @@ static bool fits_machine(struct vm *vm)
 	uint64_t total = frames_account()->total;
 
 	if (s->cpus > CPUS_IN_USE) {
-		vm_log(vm, LOG_ERROR, "cpus = %u: %u CPU is in use on this machine, so 1 is the most",
-		       s->cpus, CPUS_IN_USE);
+		vm_log(vm, LOG_ERROR,
+		       "cpus = %u: %u CPU is in use on this machine, so 1 is the most", s->cpus,
+		       CPUS_IN_USE);
 		return false;
 	}
 	if (s->memory > total) {
@@ -240,12 +241,19 @@ static void print_vcpus(struct vm *vm, struct format_sink *out)
 			const char *name;
 			uint64_t n;
 		} rows[] = {
-			{"interrupts", s->injected}, {"exceptions", s->exceptions},
-			{"nmis", s->nmis}, {"reinjected", s->reinjected},
-			{"decoded", s->decoded}, {"decode-hits", s->decode_hits},
-			{"msr-reads", s->msr_reads}, {"msr-writes", s->msr_writes},
-			{"msr-faults", s->msr_faults}, {"ports", s->ports}, {"mmio", s->mmio},
-			{"populated", s->populated}, {"run-ms", v->base.run_ns / 1000000},
+			{"interrupts", s->injected},
+			{"exceptions", s->exceptions},
+			{"nmis", s->nmis},
+			{"reinjected", s->reinjected},
+			{"decoded", s->decoded},
+			{"decode-hits", s->decode_hits},
+			{"msr-reads", s->msr_reads},
+			{"msr-writes", s->msr_writes},
+			{"msr-faults", s->msr_faults},
+			{"ports", s->ports},
+			{"mmio", s->mmio},
+			{"populated", s->populated},
+			{"run-ms", v->base.run_ns / 1000000},
 		};
 
 		for (unsigned k = 0; k < ARRAY_SIZE(rows); k++)

@@ -5,14 +5,13 @@
 
 enum { PORTS = 65536 };
 
-static uint64_t ones_read(struct io_region *r, struct vcpu *v,
-			  uint32_t offset, unsigned size)
+static uint64_t ones_read(struct io_region *r, struct vcpu *v, uint32_t offset, unsigned size)
 {
 	return UINT64_MAX;
 }
 
-static void ones_write(struct io_region *r, struct vcpu *v,
-		       uint32_t offset, unsigned size, uint64_t value)
+static void ones_write(struct io_region *r, struct vcpu *v, uint32_t offset, unsigned size,
+		       uint64_t value)
 {
 }
 

@@ -51,7 +51,10 @@ static void log_v(enum log_level level, const char *prefix, const char *fmt, va_
 	l->level = level;
 	n = format(l->text, sizeof(l->text), "[%4u.%06u] %s%s", (unsigned)(us / 1000000),
 		   (unsigned)(us % 1000000),
-		   level == LOG_ERROR ? "error: " : level == LOG_WARN ? "warning: " : "", prefix);
+		   level == LOG_ERROR  ? "error: "
+		   : level == LOG_WARN ? "warning: "
+				       : "",
+		   prefix);
 	if (n < sizeof(l->text))
 		n += format_v(l->text + n, sizeof(l->text) - n, fmt, args);
 	l->len = MIN(n, sizeof(l->text) - 1);

@@ -38,8 +38,7 @@ static uint64_t boot_tsc; /* at the boot loader's hand-over */
 void kernel_main(uint64_t info_pa, uint64_t entry_tsc) __noreturn;
 
 /* Before the console is there, lines go straight to the wire. */
-static void early_line(struct log_sink *sink, enum log_level level,
-		       const char *text, size_t len)
+static void early_line(struct log_sink *sink, enum log_level level, const char *text, size_t len)
 {
 	serial_write(text, len);
 	serial_write("\r\n", 2);
@@ -167,9 +166,8 @@ static void start_memory(void)
 	paging_init(map, n);
 	for (unsigned i = 0; i < boot.modules; i++)
 		add_module(boot.module[i].name,
-					paging_map_readonly(boot.module[i].base,
-							    boot.module[i].size),
-					boot.module[i].size);
+			   paging_map_readonly(boot.module[i].base, boot.module[i].size),
+			   boot.module[i].size);
 	if (boot.modules_dropped)
 		log_warn("%u boot modules more than the %u that are supported: ignored",
 			 boot.modules_dropped, BOOT_MODULES_MAX);

@@ -8,9 +8,9 @@
 struct options {
 	uint16_t serial_port; /* base port of the console's UART */
 	unsigned serial_baud;
-	uint16_t debug_exit;  /* port of an emulator's debug-exit device; 0: none */
-	bool bench;	      /* measure and print the floor of exit costs */
-	char unknown[64];     /* first word that is no option; empty: none */
+	uint16_t debug_exit; /* port of an emulator's debug-exit device; 0: none */
+	bool bench;	     /* measure and print the floor of exit costs */
+	char unknown[64];    /* first word that is no option; empty: none */
 };
 
 /* Sets defaults, then what @cmdline says. Unknown words are kept for a message. */

@@ -76,7 +76,8 @@ void panic_init(void (*print)(const char *text, size_t len))
 {
 	uint64_t tsc = rdtsc();
 
-	/* Not secret, but different at each boot: overruns are caught, guessing is not the threat. */
+	/* Not secret, but different at each boot: overruns are caught, guessing is not the threat.
+	 */
 	__stack_chk_guard ^= tsc << 8;
 	last_words = print;
 	trap_bind_fatal(report_trap);

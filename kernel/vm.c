@@ -168,8 +168,9 @@ static void announce(struct vm *vm)
 /* What an emulator's debug-exit device is told: 0 only for a guest that ended well. */
 static unsigned machine_status(const struct vm *vm)
 {
-	return vm->exit == VM_EXIT_DEBUG ? (unsigned)vm->exit_status
-	       : vm->exit == VM_EXIT_CRASHED ? 0x7f : 0;
+	return vm->exit == VM_EXIT_DEBUG     ? (unsigned)vm->exit_status
+	       : vm->exit == VM_EXIT_CRASHED ? 0x7f
+					     : 0;
 }
 
 static void finish_stop(struct vm *vm)

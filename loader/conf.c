@@ -11,8 +11,8 @@ struct slice {
 };
 
 /* How much of a slice a message shows. */
-#define SHOWN_MAX      40
-#define SHOW(x)	       (int)MIN((x).len, (size_t)SHOWN_MAX), (x).s
+#define SHOWN_MAX 40
+#define SHOW(x)	  (int)MIN((x).len, (size_t)SHOWN_MAX), (x).s
 
 #define MEMORY_MIN     MiB
 #define MEMORY_MAX     BIT(40)

@@ -26,12 +26,12 @@ enum {
 #define BLOCK_SIZE (1ull << BLOCK_SHIFT)
 
 struct block {
-	struct list link;	/* in free_blocks or, while split and not full, in split_blocks */
-	uint64_t free[WORDS];	/* split: bit set means the page is free */
-	uint16_t free_pages;	/* split: bits set in free[] */
-	uint8_t state;		/* enum block_state */
-	bool clean;		/* free: known to hold only zeroes */
-	uint32_t owner;		/* whole: enum frame_owner */
+	struct list link;     /* in free_blocks or, while split and not full, in split_blocks */
+	uint64_t free[WORDS]; /* split: bit set means the page is free */
+	uint16_t free_pages;  /* split: bits set in free[] */
+	uint8_t state;	      /* enum block_state */
+	bool clean;	      /* free: known to hold only zeroes */
+	uint32_t owner;	      /* whole: enum frame_owner */
 };
 
 static struct block *blocks;
@@ -122,6 +122,7 @@ void frames_init(const struct mem_range *given, unsigned count)
 
 	ASSERT(count <= ARRAY_SIZE(ranges));
 	memset(&account, 0, sizeof(account));
+	scrub.block = NULL;
 	list_init(&free_blocks);
 	list_init(&split_blocks);
 	for (unsigned i = 0; i < count; i++) {
@@ -224,9 +225,9 @@ static uint64_t alloc_pages(unsigned count, uint32_t owner)
 	struct block *b;
 	unsigned first = BLOCK_PAGES;
 
-	list_for_each(b, &split_blocks, link) {
+	list_for_each (b, &split_blocks, link) {
 		/* Keep what lies below 1 MiB for those who need just that. */
-		if (block_pa(b) == 0 || b->free_pages < count)
+		if (block_pa(b) == 0 || block_pa(b) >= limit || b->free_pages < count)
 			continue;
 		first = find_pages(b, count);
 		if (first < BLOCK_PAGES)
@@ -342,7 +343,8 @@ bool frames_scrub_some(void)
 {
 	struct block *b = list_entry(free_blocks.prev, struct block, link);
 
-	/* Clean blocks gather at the front, where large frames are taken from; dirty ones behind. */
+	/* Clean blocks gather at the front, where large frames are taken from; dirty ones behind.
+	 */
 	if (list_empty(&free_blocks) || b->clean)
 		return false;
 	if (scrub.block != b)

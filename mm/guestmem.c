@@ -5,10 +5,10 @@
 #include "socle/string.h"
 
 enum { FRAME_SMALLEST = FRAME_4K };
-#define LOW_RAM_TOP  0xc0000000ull /* devices live from here to 4 GiB */
-#define HIGH_RAM     (4 * GiB)
-#define VGA_WINDOW   0xa0000ull
-#define ROM_AREA     0xc0000ull
+#define LOW_RAM_TOP 0xc0000000ull /* devices live from here to 4 GiB */
+#define HIGH_RAM    (4 * GiB)
+#define VGA_WINDOW  0xa0000ull
+#define ROM_AREA    0xc0000ull
 
 void guest_mem_layout(struct guest_mem *mem, uint64_t bytes)
 {

@@ -138,8 +138,7 @@ status_t pt_map(struct pagetable *pt, uint64_t va, uint64_t pa, uint64_t size, u
 	ASSERT(IS_ALIGNED(va | pa | size, PAGE_SIZE));
 	while (size) {
 		uint64_t bytes;
-		status_t status =
-			find_slot(pt, va, pa, size, *pt->format->max_leaf, &slot, &level);
+		status_t status = find_slot(pt, va, pa, size, *pt->format->max_leaf, &slot, &level);
 
 		if (status)
 			return status;

@@ -52,7 +52,8 @@ void paging_init(const struct mem_range *ranges, unsigned count)
 	map_image(__rodata_start, __rodata_end, PT_READ);
 	map_image(__data_start, __data_end, PT_READ | PT_WRITE);
 
-	/* As after reset (SDM vol. 3, 12.12.4), whatever the firmware left: our entries count on it. */
+	/* As after reset (SDM vol. 3, 12.12.4), whatever the firmware left: our entries count on
+	 * it. */
 	msr_write(MSR_PAT, PAT_RESET);
 	cr3_write(tables.root);
 	frames_all_mapped();

@@ -33,9 +33,9 @@ static enum pte_kind x86_kind(pte_t pte, unsigned level)
 /* Accessed and dirty are set from the start: nobody looks at them yet, and hardware need not. */
 static pte_t x86_leaf(uint64_t pa, unsigned level, unsigned prot, enum pt_memtype type)
 {
-	return (pte_t){(pa & PTE_ADDR) | PTE_P | PTE_A | PTE_D |
-		       (level > FRAME_4K ? PTE_PS : 0) | (prot & PT_WRITE ? PTE_RW : 0) |
-		       (prot & PT_EXEC ? 0 : PTE_NX) | (type == PT_UC ? PTE_PCD | PTE_PWT : 0)};
+	return (pte_t){(pa & PTE_ADDR) | PTE_P | PTE_A | PTE_D | (level > FRAME_4K ? PTE_PS : 0) |
+		       (prot & PT_WRITE ? PTE_RW : 0) | (prot & PT_EXEC ? 0 : PTE_NX) |
+		       (type == PT_UC ? PTE_PCD | PTE_PWT : 0)};
 }
 
 static unsigned x86_prot(pte_t pte)

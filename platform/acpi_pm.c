@@ -72,8 +72,7 @@ static void carry(struct timer *timer)
 	pm_update(pm);
 }
 
-static uint64_t pm1_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-			 unsigned size)
+static uint64_t pm1_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size)
 {
 	struct acpi_pm *pm = container_of(r, struct acpi_pm, pm1);
 	uint64_t image;
@@ -95,8 +94,8 @@ static void pm_write_control(struct acpi_pm *pm, uint16_t value)
 		vm_poweroff(pm->vm);
 }
 
-static void pm1_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-		      unsigned size, uint64_t value)
+static void pm1_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
+		      uint64_t value)
 {
 	struct acpi_pm *pm = container_of(r, struct acpi_pm, pm1);
 	uint64_t written = MASK(8 * size - 1, 0) << 8 * offset;
@@ -113,14 +112,13 @@ static void pm1_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
 	pm_update(pm);
 }
 
-static uint64_t tick_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-			  unsigned size)
+static uint64_t tick_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size)
 {
 	return (ticks() & 0xffffffff) >> 8 * offset & MASK(8 * size - 1, 0);
 }
 
-static void tick_write(struct io_region *r, struct vcpu *vcpu,
-		       uint32_t offset, unsigned size, uint64_t value)
+static void tick_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
+		       uint64_t value)
 {
 }
 

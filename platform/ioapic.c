@@ -24,10 +24,10 @@ enum ioapic_entry {
 	ENTRY_LEVEL = BIT(15),
 	ENTRY_MASKED = BIT(16),
 };
-#define ENTRY_DEST_SHIFT  56
-#define ENTRY_DEST	  MASK(63, 56)
-#define ENTRY_READ_ONLY	  (uint64_t)(ENTRY_DELIVS | ENTRY_REMOTE_IRR)
-#define ENTRY_WRITABLE	  ((ENTRY_DEST | MASK(16, 0)) & ~ENTRY_READ_ONLY)
+#define ENTRY_DEST_SHIFT 56
+#define ENTRY_DEST	 MASK(63, 56)
+#define ENTRY_READ_ONLY	 (uint64_t)(ENTRY_DELIVS | ENTRY_REMOTE_IRR)
+#define ENTRY_WRITABLE	 ((ENTRY_DEST | MASK(16, 0)) & ~ENTRY_READ_ONLY)
 
 #define ID_SHIFT	  24
 #define VERSION_MAX_SHIFT 16
@@ -124,8 +124,7 @@ static void window_write(struct ioapic *ioapic, uint32_t value)
 	service_level(ioapic, pin);
 }
 
-static uint64_t ioapic_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-			    unsigned size)
+static uint64_t ioapic_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size)
 {
 	const struct ioapic *ioapic = container_of(r, struct ioapic, region);
 
@@ -138,8 +137,8 @@ static uint64_t ioapic_read(struct io_region *r, struct vcpu *vcpu, uint32_t off
 	return 0;
 }
 
-static void ioapic_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-			 unsigned size, uint64_t value)
+static void ioapic_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
+			 uint64_t value)
 {
 	struct ioapic *ioapic = container_of(r, struct ioapic, region);
 

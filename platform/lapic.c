@@ -324,8 +324,7 @@ void lapic_write(struct lapic *l, uint32_t reg, uint32_t value)
 	}
 }
 
-static uint64_t region_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-			    unsigned size)
+static uint64_t region_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size)
 {
 	struct lapic *l = x86_vcpu(vcpu)->lapic;
 
@@ -334,8 +333,8 @@ static uint64_t region_read(struct io_region *r, struct vcpu *vcpu, uint32_t off
 	return offset % 0x10 ? 0 : lapic_read(l, offset);
 }
 
-static void region_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-			 unsigned size, uint64_t value)
+static void region_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
+			 uint64_t value)
 {
 	struct lapic *l = x86_vcpu(vcpu)->lapic;
 
@@ -355,16 +354,16 @@ status_t lapic_add_region(struct vm *vm)
 	return io_add_mmio(&vm->io, r);
 }
 
-static enum msr_result base_read(struct x86_vcpu *v, uint32_t index,
-				 uint64_t *slot, uint64_t *value)
+static enum msr_result base_read(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				 uint64_t *value)
 {
 	*value = v->lapic->base;
 	return MSR_OK;
 }
 
 /* Legal transitions: SDM vol. 3, 11.12.5. The registers stay where they are. */
-static enum msr_result base_write(struct x86_vcpu *v, uint32_t index,
-				  uint64_t *slot, uint64_t value)
+static enum msr_result base_write(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				  uint64_t value)
 {
 	struct lapic *l = v->lapic;
 	uint64_t mode = value & (BASE_ENABLE | BASE_X2APIC);
@@ -389,8 +388,8 @@ static bool x2apic_readable(uint32_t reg)
 	       (reg >= APIC_LVT_TIMER && reg <= APIC_TIMER_CURRENT) || reg == APIC_TIMER_DIVIDE;
 }
 
-static enum msr_result x2apic_read(struct x86_vcpu *v, uint32_t index,
-				   uint64_t *slot, uint64_t *value)
+static enum msr_result x2apic_read(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				   uint64_t *value)
 {
 	struct lapic *l = v->lapic;
 	uint32_t reg = (index - MSR_X2APIC) * 0x10;
@@ -406,8 +405,8 @@ static enum msr_result x2apic_read(struct x86_vcpu *v, uint32_t index,
 	return MSR_OK;
 }
 
-static enum msr_result x2apic_write(struct x86_vcpu *v, uint32_t index,
-				    uint64_t *slot, uint64_t value)
+static enum msr_result x2apic_write(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				    uint64_t value)
 {
 	struct lapic *l = v->lapic;
 	uint32_t reg = (index - MSR_X2APIC) * 0x10;
@@ -447,15 +446,15 @@ static enum msr_result x2apic_write(struct x86_vcpu *v, uint32_t index,
 	return MSR_OK;
 }
 
-static enum msr_result deadline_read(struct x86_vcpu *v, uint32_t index,
-				     uint64_t *slot, uint64_t *value)
+static enum msr_result deadline_read(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				     uint64_t *value)
 {
 	*value = v->lapic->deadline;
 	return MSR_OK;
 }
 
-static enum msr_result deadline_write(struct x86_vcpu *v, uint32_t index,
-				      uint64_t *slot, uint64_t value)
+static enum msr_result deadline_write(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				      uint64_t value)
 {
 	lapic_timer_deadline(v->lapic, value);
 	return MSR_OK;

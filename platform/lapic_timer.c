@@ -47,16 +47,18 @@ void lapic_timer_fire(struct timer *t)
 {
 	struct lapic *l = container_of(t, struct lapic, timer);
 
-	uint64_t late;
+	uint64_t late, now;
 
 	switch (mode(l)) {
 	case LVT_TIMER_PERIODIC:
 		/* From the time it should have fired, so that periods add up. */
 		l->timer_start += period(l);
-		late = (time_now() - l->timer_start) / period(l);
+		now = time_now();
+		late = now > l->timer_start ? (now - l->timer_start) / period(l) : 0;
 		l->timer_start += late * period(l);
-		/* A guest that counts ticks gets those that it could not take in time, but one. */
-		l->timer_missed += MIN(late, (uint64_t)MISSED_MAX) + lapic_timer_waits(l);
+		/* A guest that counts ticks gets those, too, that it could not take in time. */
+		if (!(l->lvt[LVT_TIMER] & LVT_MASKED))
+			l->timer_missed += MIN(late, (uint64_t)MISSED_MAX) + lapic_timer_waits(l);
 		l->timer_missed = MIN(l->timer_missed, (uint32_t)MISSED_MAX);
 		arm(l);
 		lapic_local(l, LVT_TIMER);

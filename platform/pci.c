@@ -90,9 +90,9 @@ static uint64_t ecam_read(struct io_region *r, struct vcpu *vcpu, uint32_t offse
 {
 	struct pci *pci = container_of(r, struct pci, ecam);
 
-	return config_read(function_at(pci, offset >> ECAM_SLOT_SHIFT,
-				       offset >> ECAM_FUNCTION_SHIFT & 7),
-			   offset & ECAM_REGISTER, size);
+	return config_read(
+		function_at(pci, offset >> ECAM_SLOT_SHIFT, offset >> ECAM_FUNCTION_SHIFT & 7),
+		offset & ECAM_REGISTER, size);
 }
 
 static void ecam_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
@@ -100,16 +100,14 @@ static void ecam_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, 
 {
 	struct pci *pci = container_of(r, struct pci, ecam);
 
-	config_write(function_at(pci, offset >> ECAM_SLOT_SHIFT,
-				 offset >> ECAM_FUNCTION_SHIFT & 7),
+	config_write(function_at(pci, offset >> ECAM_SLOT_SHIFT, offset >> ECAM_FUNCTION_SHIFT & 7),
 		     offset & ECAM_REGISTER, size, (uint32_t)value);
 }
 
 static const struct io_ops ecam_ops = {.read = ecam_read, .write = ecam_write};
 
 /* CONFIG_ADDRESS answers to aligned 32-bit accesses only; a byte at its second is another port. */
-static uint64_t pci_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-			 unsigned size)
+static uint64_t pci_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size)
 {
 	struct pci *pci = container_of(r, struct pci, region);
 
@@ -123,8 +121,8 @@ static uint64_t pci_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset
 	return UINT64_MAX;
 }
 
-static void pci_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-		      unsigned size, uint64_t value)
+static void pci_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
+		      uint64_t value)
 {
 	struct pci *pci = container_of(r, struct pci, region);
 

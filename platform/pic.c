@@ -263,38 +263,35 @@ static uint8_t chip_read(struct pic *pic, unsigned n, uint32_t offset)
 	return chip->read_isr ? chip->isr : requests(pic, n);
 }
 
-static uint64_t master_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-			    unsigned size)
+static uint64_t master_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size)
 {
 	return chip_read(container_of(r, struct pic, master), MASTER, offset);
 }
 
-static void master_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-			 unsigned size, uint64_t value)
+static void master_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
+			 uint64_t value)
 {
 	chip_write(container_of(r, struct pic, master), MASTER, offset, (uint8_t)value);
 }
 
-static uint64_t slave_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-			   unsigned size)
+static uint64_t slave_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size)
 {
 	return chip_read(container_of(r, struct pic, slave), SLAVE, offset);
 }
 
-static void slave_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-			unsigned size, uint64_t value)
+static void slave_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
+			uint64_t value)
 {
 	chip_write(container_of(r, struct pic, slave), SLAVE, offset, (uint8_t)value);
 }
 
-static uint64_t elcr_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-			  unsigned size)
+static uint64_t elcr_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size)
 {
 	return container_of(r, struct pic, elcr)->chip[offset & 1].elcr;
 }
 
-static void elcr_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-		       unsigned size, uint64_t value)
+static void elcr_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
+		       uint64_t value)
 {
 	struct pic *pic = container_of(r, struct pic, elcr);
 	struct pic_chip *chip = &pic->chip[offset & 1];

@@ -363,8 +363,7 @@ static void set_gate(struct pit_channel *ch, bool gate)
 	ch->gate = gate;
 }
 
-static uint64_t pit_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-			 unsigned size)
+static uint64_t pit_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size)
 {
 	struct pit *pit = container_of(r, struct pit, region);
 
@@ -373,8 +372,8 @@ static uint64_t pit_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset
 	return read_channel(&pit->channel[array_index_nospec(offset, ARRAY_SIZE(pit->channel))]);
 }
 
-static void pit_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-		      unsigned size, uint64_t value)
+static void pit_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
+		      uint64_t value)
 {
 	struct pit *pit = container_of(r, struct pit, region);
 
@@ -385,8 +384,7 @@ static void pit_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
 			      (uint8_t)value);
 }
 
-static uint64_t port61_read(struct io_region *r, struct vcpu *vcpu,
-			    uint32_t offset, unsigned size)
+static uint64_t port61_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size)
 {
 	struct pit *pit = container_of(r, struct pit, port61);
 	struct pit_channel *ch = &pit->channel[SPEAKER_CHANNEL];
@@ -401,8 +399,8 @@ static uint64_t port61_read(struct io_region *r, struct vcpu *vcpu,
 	return value;
 }
 
-static void port61_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-			 unsigned size, uint64_t value)
+static void port61_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
+			 uint64_t value)
 {
 	struct pit *pit = container_of(r, struct pit, port61);
 

@@ -29,27 +29,26 @@ void reset_control_write(struct reset *reset, uint8_t value)
 }
 
 /* There is no keyboard: only the line that its controller pulls to reset a PC. */
-static uint64_t keyboard_read(struct io_region *r, struct vcpu *vcpu,
-			      uint32_t offset, unsigned size)
+static uint64_t keyboard_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
+			      unsigned size)
 {
 	return NO_CONTROLLER;
 }
 
-static void keyboard_write(struct io_region *r, struct vcpu *vcpu,
-			   uint32_t offset, unsigned size, uint64_t value)
+static void keyboard_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
+			   uint64_t value)
 {
 	if ((value & KEYBOARD_PULSE) == KEYBOARD_PULSE && !(value & PULSE_RESET))
 		vm_reset(container_of(r, struct reset, keyboard)->vm);
 }
 
-static uint64_t fast_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-			  unsigned size)
+static uint64_t fast_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size)
 {
 	return container_of(r, struct reset, fast)->port92;
 }
 
-static void fast_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-		       unsigned size, uint64_t value)
+static void fast_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
+		       uint64_t value)
 {
 	struct reset *reset = container_of(r, struct reset, fast);
 	bool rising = (value & PORT92_RESET) && !(reset->port92 & PORT92_RESET);
@@ -59,25 +58,23 @@ static void fast_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
 		vm_reset(reset->vm);
 }
 
-static uint64_t delay_read(struct io_region *r, struct vcpu *vcpu,
-			   uint32_t offset, unsigned size)
+static uint64_t delay_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size)
 {
 	return UINT64_MAX;
 }
 
-static void delay_write(struct io_region *r, struct vcpu *vcpu,
-			uint32_t offset, unsigned size, uint64_t value)
+static void delay_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
+			uint64_t value)
 {
 }
 
-static uint64_t debug_read(struct io_region *r, struct vcpu *vcpu,
-			   uint32_t offset, unsigned size)
+static uint64_t debug_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size)
 {
 	return 0;
 }
 
-static void debug_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-			unsigned size, uint64_t value)
+static void debug_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
+			uint64_t value)
 {
 	vm_debug_exit(container_of(r, struct reset, debug)->vm, (int)(uint32_t)value);
 }

@@ -300,15 +300,14 @@ static uint8_t read_register(struct rtc *rtc)
 	return value;
 }
 
-static uint64_t rtc_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-			 unsigned size)
+static uint64_t rtc_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size)
 {
 	/* The index cannot be read. */
 	return offset ? read_register(container_of(r, struct rtc, region)) : UINT64_MAX;
 }
 
-static void rtc_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-		      unsigned size, uint64_t value)
+static void rtc_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
+		      uint64_t value)
 {
 	struct rtc *rtc = container_of(r, struct rtc, region);
 

@@ -331,8 +331,7 @@ static uint8_t read_msr(struct uart *uart)
 	return msr;
 }
 
-static uint64_t uart_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-			  unsigned size)
+static uint64_t uart_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size)
 {
 	struct uart *uart = container_of(r, struct uart, region);
 	bool dlab = uart->lcr & LCR_DLAB;
@@ -356,8 +355,8 @@ static uint64_t uart_read(struct io_region *r, struct vcpu *vcpu, uint32_t offse
 	return uart->scr;
 }
 
-static void uart_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
-		       unsigned size, uint64_t value)
+static void uart_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
+		       uint64_t value)
 {
 	struct uart *uart = container_of(r, struct uart, region);
 	bool dlab = uart->lcr & LCR_DLAB;

@@ -19,25 +19,25 @@
 #define PAGE_SHIFT 12
 #define PAGE_MASK  (~(PAGE_SIZE - 1))
 
-#define ALIGN_UP(x, a)	  (((x) + (a) - 1) & ~((__typeof__(x))(a) - 1))
-#define ALIGN_DOWN(x, a)  ((x) & ~((__typeof__(x))(a) - 1))
-#define IS_ALIGNED(x, a)  (((x) & ((__typeof__(x))(a) - 1)) == 0)
-#define DIV_ROUND_UP(x, y) (((x) + (y) - 1) / (y))
+#define ALIGN_UP(x, a)	   (((x) + (a)-1) & ~((__typeof__(x))(a)-1))
+#define ALIGN_DOWN(x, a)   ((x) & ~((__typeof__(x))(a)-1))
+#define IS_ALIGNED(x, a)   (((x) & ((__typeof__(x))(a)-1)) == 0)
+#define DIV_ROUND_UP(x, y) (((x) + (y)-1) / (y))
 
-#define MIN(a, b)                                                                                  \
-	({                                                                                         \
-		__typeof__(a) min_a_ = (a);                                                        \
-		__typeof__(b) min_b_ = (b);                                                        \
-		min_a_ < min_b_ ? min_a_ : min_b_;                                                 \
+#define MIN(a, b)                                  \
+	({                                         \
+		__typeof__(a) min_a_ = (a);        \
+		__typeof__(b) min_b_ = (b);        \
+		min_a_ < min_b_ ? min_a_ : min_b_; \
 	})
-#define MAX(a, b)                                                                                  \
-	({                                                                                         \
-		__typeof__(a) max_a_ = (a);                                                        \
-		__typeof__(b) max_b_ = (b);                                                        \
-		max_a_ > max_b_ ? max_a_ : max_b_;                                                 \
+#define MAX(a, b)                                  \
+	({                                         \
+		__typeof__(a) max_a_ = (a);        \
+		__typeof__(b) max_b_ = (b);        \
+		max_a_ > max_b_ ? max_a_ : max_b_; \
 	})
 
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -51,13 +51,13 @@
 #define __cold	       __attribute__((cold))
 #define __printf(f, a) __attribute__((format(printf, f, a)))
 /* For the exit path: functions without arrays, in which a stack guard would guard nothing. */
-#define __hot	       __attribute__((hot, no_stack_protector))
-#define __section(s)   __attribute__((section(s), used))
+#define __hot	     __attribute__((hot, no_stack_protector))
+#define __section(s) __attribute__((section(s), used))
 #undef __always_inline
 #define __always_inline inline __attribute__((always_inline))
 
-#define barrier()      __asm__ volatile("" ::: "memory")
-#define READ_ONCE(x)   (*(const volatile __typeof__(x) *)&(x))
+#define barrier()	 __asm__ volatile("" ::: "memory")
+#define READ_ONCE(x)	 (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
 
 /*

@@ -20,7 +20,8 @@ struct report_ops {
 };
 void report_bind(const struct report_ops *ops);
 
-/* Adds one line to the log (no newline at the end of @fmt), with the time since boot. Any context. */
+/* Adds one line to the log (no newline at the end of @fmt), with the time since boot. Any context.
+ */
 void log_line(enum log_level level, const char *fmt, ...) __printf(2, 3);
 
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
@@ -32,10 +33,10 @@ void log_line(enum log_level level, const char *fmt, ...) __printf(2, 3);
 void panic(const char *fmt, ...) __printf(1, 2) __noreturn __cold;
 
 /* For bugs of ours, never for a guest's or administrator's input. */
-#define ASSERT(cond)                                                                               \
-	do {                                                                                       \
-		if (unlikely(!(cond)))                                                             \
-			panic("assertion failed: %s (%s:%d)", #cond, __FILE__, __LINE__);          \
+#define ASSERT(cond)                                                                      \
+	do {                                                                              \
+		if (unlikely(!(cond)))                                                    \
+			panic("assertion failed: %s (%s:%d)", #cond, __FILE__, __LINE__); \
 	} while (0)
 
 #endif

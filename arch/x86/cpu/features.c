@@ -19,9 +19,9 @@ const char *cpu_feature_name(enum cpu_feature f)
 
 static void probe_features(uint32_t max_basic, uint32_t max_extended)
 {
-#define X(name, leaf, sub, reg, bit)                                                               \
-	if ((leaf) <= ((leaf) < 0x80000000u ? max_basic : max_extended))                           \
-		cpu_info.feature[CPU_##name] = cpuid(leaf, sub).reg >> (bit) & 1;
+#define X(name, leaf, sub, reg, bit)                                     \
+	if ((leaf) <= ((leaf) < 0x80000000u ? max_basic : max_extended)) \
+		cpu_info.feature[CPU_##name] = cpuid(leaf, sub).reg >> (bit)&1;
 	CPU_FEATURES(X)
 #undef X
 	/* Leaf 8000_000A means something only with SVM. */

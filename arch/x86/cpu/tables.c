@@ -27,9 +27,9 @@ enum {
 	STUB_SIZE = 16,
 };
 
-#define GDT_CODE64	0x00af9b000000ffffull
-#define GDT_DATA64	0x00cf93000000ffffull
-#define GDT_TSS_AVAIL	0x0000890000000000ull
+#define GDT_CODE64    0x00af9b000000ffffull
+#define GDT_DATA64    0x00cf93000000ffffull
+#define GDT_TSS_AVAIL 0x0000890000000000ull
 
 extern const char trap_stubs[];
 

@@ -24,7 +24,7 @@ uint64_t tsc_to_ns;
 /* One reading of all three counters, as simultaneous as it can be had. */
 struct sample {
 	uint64_t tsc;
-	uint32_t pit; /* counts down */
+	uint32_t pit;  /* counts down */
 	uint32_t apic; /* counts up here */
 };
 

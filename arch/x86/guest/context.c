@@ -10,7 +10,7 @@ enum { FXSAVE_SIZE = 512, FCW_RESET = 0x37f, MXCSR_RESET = 0x1f80, XSTATE_BV = 5
 
 /* Whose registers are in the CPU; NULL: nobody's. Per CPU; until SMP there is one. */
 static struct x86_vcpu *owner;
-static uint64_t xcr0_all;   /* everything that the CPU can save; 0: no XSAVE */
+static uint64_t xcr0_all; /* everything that the CPU can save; 0: no XSAVE */
 static uint32_t area_size = FXSAVE_SIZE;
 
 void context_init(void)

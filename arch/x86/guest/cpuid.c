@@ -22,7 +22,7 @@ struct cpuid_policy {
 enum { ALL = 0xffffffff, LEAF_HYPERVISOR = 0x40000000, LEAF_TIMING = 0x40000010 };
 #define B(n) (1u << (n))
 
-enum { SUBLEAF_XSAVE_FIRST = 2, XCR0_BITS = 0xe7 | B(9) }; /* x87, SSE, AVX, AVX-512, PKRU */
+enum { SUBLEAF_XSAVE_FIRST = 2, XCR0_BITS = 0xe7 }; /* x87, SSE, AVX, AVX-512 */
 
 static const struct cpuid_policy policies[] = {
 	{.leaf = 0, .pass = {0, ALL, ALL, ALL}, .repeats = true},
@@ -45,7 +45,7 @@ static const struct cpuid_policy policies[] = {
 		.set = {.ecx = B(21) | B(24) | B(31), .edx = B(9) | B(12)},
 	},
 	{
-		.leaf = 7, .dynamic = CPUID_DYN_7,
+		.leaf = 7,
 		.pass = {
 			/* FSGSBASE, BMI1, AVX2, FDP_EXCPTN_ONLY, SMEP, BMI2, ERMS, INVPCID,
 			 * ZERO_FCS_FDS, AVX512F/DQ, RDSEED, ADX, SMAP, AVX512_IFMA, CLFLUSHOPT,
@@ -53,9 +53,9 @@ static const struct cpuid_policy policies[] = {
 			.ebx = B(0) | B(3) | B(5) | B(6) | B(7) | B(8) | B(9) | B(10) | B(13) |
 			       B(16) | B(17) | B(18) | B(19) | B(20) | B(21) | B(23) | B(24) |
 			       B(26) | B(27) | B(28) | B(29) | B(30) | B(31),
-			/* AVX512_VBMI, UMIP, PKU, AVX512_VBMI2, GFNI, VAES, VPCLMULQDQ, AVX512_VNNI,
+			/* AVX512_VBMI, UMIP, AVX512_VBMI2, GFNI, VAES, VPCLMULQDQ, AVX512_VNNI,
 			 * AVX512_BITALG, AVX512_VPOPCNTDQ, LA57 */
-			.ecx = B(1) | B(2) | B(3) | B(6) | B(8) | B(9) | B(10) | B(11) | B(12) |
+			.ecx = B(1) | B(2) | B(6) | B(8) | B(9) | B(10) | B(11) | B(12) |
 			       B(14) | B(16),
 			/* AVX512_4VNNIW, AVX512_4FMAPS, AVX512_VP2INTERSECT */
 			.edx = B(2) | B(3) | B(8),
@@ -73,8 +73,6 @@ static const struct cpuid_policy policies[] = {
 	{.leaf = 0xd, .subleaf = 5, .pass = {ALL, ALL, ALL, 0}},
 	{.leaf = 0xd, .subleaf = 6, .pass = {ALL, ALL, ALL, 0}},
 	{.leaf = 0xd, .subleaf = 7, .pass = {ALL, ALL, ALL, 0}},
-	{.leaf = 0xd, .subleaf = 8},
-	{.leaf = 0xd, .subleaf = 9, .pass = {ALL, ALL, ALL, 0}},
 	{.leaf = LEAF_HYPERVISOR, .repeats = true},
 	{.leaf = LEAF_TIMING, .repeats = true},
 	{.leaf = PVCLOCK_CPUID_BASE, .repeats = true},
@@ -160,7 +158,8 @@ static void fix_up(struct cpuid *r, uint32_t leaf, uint32_t subleaf, unsigned cp
 		r->eax = MIN(cpuid(0x80000000, 0).eax, 0x80000008u);
 		break;
 	case 0x80000008:
-		/* With cores, the number of them less one; physical and linear sizes as they are. */
+		/* With cores, the number of them less one; physical and linear sizes as they are.
+		 */
 		r->eax &= 0xffff;
 		r->ecx = cpus - 1;
 		break;
@@ -169,9 +168,29 @@ static void fix_up(struct cpuid *r, uint32_t leaf, uint32_t subleaf, unsigned cp
 	}
 }
 
+/* Size of the XSAVE area for the components in @xcr0 (SDM vol. 1, 13.4.3). */
+static uint32_t xsave_size(const struct guest_cpuid *t, uint64_t xcr0, bool compact)
+{
+	const struct cpuid_entry *d = &t->entry[t->basic[0xd]];
+	uint32_t size = 576; /* legacy area and header */
+
+	for (unsigned i = SUBLEAF_XSAVE_FIRST; i <= d->subleaves; i++) {
+		const struct cpuid *c = &d[i].value;
+
+		if (!(xcr0 & BIT(i)))
+			continue;
+		if (!compact)
+			size = MAX(size, c->ebx + c->eax);
+		else
+			size = (c->ecx & B(1) ? ALIGN_UP(size, 64u) : size) + c->eax;
+	}
+	return size;
+}
+
 void cpuid_build(struct guest_cpuid *t, unsigned cpus)
 {
 	uint32_t max_basic = cpuid(0, 0).eax, max_extended = cpuid(0x80000000, 0).eax;
+	struct cpuid *d;
 
 	memset(t, 0, sizeof(*t));
 	t->entries = 1;
@@ -199,25 +218,10 @@ void cpuid_build(struct guest_cpuid *t, unsigned cpus)
 			t->entry[*slot].subleaves++;
 		t->entries++;
 	}
-}
-
-/* Size of the XSAVE area for the components in @xcr0 (SDM vol. 1, 13.4.3). */
-static uint32_t xsave_size(const struct guest_cpuid *t, uint64_t xcr0, bool compact)
-{
-	const struct cpuid_entry *d = &t->entry[t->basic[0xd]];
-	uint32_t size = 576; /* legacy area and header */
-
-	for (unsigned i = SUBLEAF_XSAVE_FIRST; i <= d->subleaves; i++) {
-		const struct cpuid *c = &d[i].value;
-
-		if (!(xcr0 & BIT(i)))
-			continue;
-		if (!compact)
-			size = MAX(size, c->ebx + c->eax);
-		else
-			size = (c->ecx & B(1) ? ALIGN_UP(size, 64u) : size) + c->eax;
-	}
-	return size;
+	/* What all of the components that are offered take. */
+	d = &t->entry[t->basic[0xd]].value;
+	if (d->ecx)
+		d->ecx = xsave_size(t, d->eax, false);
 }
 
 static void apply_dynamic(struct x86_vcpu *v, const struct cpuid_entry *e, uint32_t subleaf,
@@ -231,11 +235,6 @@ static void apply_dynamic(struct x86_vcpu *v, const struct cpuid_entry *e, uint3
 		r->ebx |= v->base.id << 24;
 		if ((v->state.cr4 & CR4_OSXSAVE) && (r->ecx & B(26)))
 			r->ecx |= B(27);
-		break;
-	case CPUID_DYN_7:
-		x86_load(v, X86_CR);
-		if ((v->state.cr4 & CR4_PKE) && (r->ecx & B(3)))
-			r->ecx |= B(4);
 		break;
 	case CPUID_DYN_B:
 		r->ecx = (r->ecx & ~0xffu) | (subleaf & 0xff);
@@ -255,9 +254,9 @@ struct cpuid cpuid_guest(struct x86_vcpu *v, uint32_t leaf, uint32_t subleaf)
 {
 	const struct guest_cpuid *t = v->cpuid;
 	uint32_t n = leaf & 0xff, class = leaf & ~0xffu;
-	const uint8_t *map = class == 0		     ? t->basic
-			     : class == 0x80000000	     ? t->extended
-			     : class == LEAF_HYPERVISOR    ? t->hypervisor
+	const uint8_t *map = class == 0			   ? t->basic
+			     : class == 0x80000000	   ? t->extended
+			     : class == LEAF_HYPERVISOR	   ? t->hypervisor
 			     : class == PVCLOCK_CPUID_BASE ? t->pv
 							   : NULL;
 	const struct cpuid_entry *e;

@@ -71,8 +71,8 @@ bool exit_xsetbv(struct x86_vcpu *v)
 	uint64_t avx = BIT(2), avx512 = MASK(7, 5), sse = BIT(1);
 
 	/* SDM vol. 1, 13.3: x87 always; AVX needs SSE; the AVX-512 bits go together, with AVX. */
-	if ((uint32_t)gpr[GPR_RCX] != 0 || !(value & 1) ||
-	    (value & ~cpuid_guest_xcr0(v->cpuid)) || ((value & avx) && !(value & sse)) ||
+	if ((uint32_t)gpr[GPR_RCX] != 0 || !(value & 1) || (value & ~cpuid_guest_xcr0(v->cpuid)) ||
+	    ((value & avx) && !(value & sse)) ||
 	    ((value & avx512) && ((value & avx512) != avx512 || !(value & avx)))) {
 		x86_raise_error(v, VEC_GP, 0);
 		return false;

@@ -81,8 +81,7 @@ static enum emul_status write_memory(struct emul *emul, uint64_t la, unsigned si
 	return guest_write(mem, gpa, &value, size) ? EMUL_FATAL : EMUL_OK;
 }
 
-static enum emul_status probe_memory(struct emul *emul, uint64_t la, unsigned size,
-				     uint32_t access)
+static enum emul_status probe_memory(struct emul *emul, uint64_t la, unsigned size, uint32_t access)
 {
 	uint64_t gpa;
 
@@ -207,9 +206,11 @@ void x86_emulate(struct x86_vcpu *v)
 }
 
 /* The access @f, with the short way first: @r is the device there, NULL if none. */
-static __always_inline unsigned device_access(struct x86_vcpu *v, const struct nested_fault *f, struct io_region *r)
+static __always_inline unsigned device_access(struct x86_vcpu *v, const struct nested_fault *f,
+					      struct io_region *r)
 {
-	const struct insn *insn = f->flags & NESTED_TRACE ? NULL : x86_decode_fast(v, f->la, f->cr3, f->mode);
+	const struct insn *insn =
+		f->flags & NESTED_TRACE ? NULL : x86_decode_fast(v, f->la, f->cr3, f->mode);
 	bool write = f->flags & NESTED_WRITE;
 	uint32_t offset;
 

@@ -10,7 +10,8 @@ enum { WINDOWS = 4, WINDOW_SIZE = 0x2000, NONE = 0xff };
 static const uint32_t window_base[WINDOWS] = {0, 0xc0000000, 0xc0010000, 0x4b564d00};
 
 /* What an access needs of a row, in one cache line. */
-struct __aligned(64) row {
+struct __aligned(64) row
+{
 	const struct msr_policy *policy;
 	msr_read_fn rd;
 	msr_write_fn wr;
@@ -22,7 +23,7 @@ struct __aligned(64) row {
 };
 
 /* Made by msr_init() from the table, then read-only. */
-static struct row row[NONE + 1]; /* the last is never used */
+static struct row row[NONE + 1];	     /* the last is never used */
 static uint8_t row_of[WINDOWS][WINDOW_SIZE]; /* row number, or NONE */
 static unsigned rows;
 
@@ -69,7 +70,8 @@ static void check_row(const struct msr_policy *p)
 {
 	bool handlers = (p->read != MSR_EMULATED || p->rd) && (p->write != MSR_EMULATED || p->wr);
 
-	if (!p->count || !handlers || window_of(p->index) == WINDOWS)
+	if (!p->count || !handlers || window_of(p->index) == WINDOWS ||
+	    window_of(p->index) != window_of(p->index + p->count - 1))
 		panic("msr table: row %s is wrong", p->name);
 }
 
@@ -155,8 +157,7 @@ void msr_create(struct x86_vcpu *v)
 	for (unsigned n = 0; n < rows; n++) {
 		const struct cpuid_bit *needs = &row[n].policy->needs;
 
-		if (!needs->used ||
-		    cpuid_guest_bit(v->cpuid, needs->leaf, needs->reg, needs->bit))
+		if (!needs->used || cpuid_guest_bit(v->cpuid, needs->leaf, needs->reg, needs->bit))
 			v->msr_offered[n / 64] |= BIT(n % 64);
 	}
 }

@@ -9,16 +9,16 @@
 #define ANY UINT64_MAX
 
 /* APM vol. 2, 3.1.7: what a guest may turn on goes by its CPUID; LMA is the CPU's own. */
-static enum msr_result efer_read(struct x86_vcpu *v, uint32_t index,
-				 uint64_t *slot, uint64_t *value)
+static enum msr_result efer_read(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				 uint64_t *value)
 {
 	x86_load(v, X86_CR);
 	*value = v->state.efer;
 	return MSR_OK;
 }
 
-static enum msr_result efer_write(struct x86_vcpu *v, uint32_t index,
-				  uint64_t *slot, uint64_t value)
+static enum msr_result efer_write(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				  uint64_t value)
 {
 	uint64_t allowed = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
 
@@ -29,7 +29,8 @@ static enum msr_result efer_write(struct x86_vcpu *v, uint32_t index,
 	x86_load(v, X86_CR);
 	if ((v->state.cr0 & CR0_PG) && ((value ^ v->state.efer) & EFER_LME))
 		return MSR_INVALID;
-	/* Translations depend on these, and the CPU flushes nothing by itself (APM vol. 2, 15.16). */
+	/* Translations depend on these, and the CPU flushes nothing by itself (APM vol. 2, 15.16).
+	 */
 	if ((value ^ v->state.efer) & (EFER_NXE | EFER_LME))
 		v->base.requests |= VCPU_REQ_FLUSH;
 	v->state.efer = (value & ~(uint64_t)EFER_LMA) | (v->state.efer & EFER_LMA);
@@ -37,8 +38,7 @@ static enum msr_result efer_write(struct x86_vcpu *v, uint32_t index,
 	return MSR_OK;
 }
 
-static enum msr_result tsc_read(struct x86_vcpu *v, uint32_t index,
-				uint64_t *slot, uint64_t *value)
+static enum msr_result tsc_read(struct x86_vcpu *v, uint32_t index, uint64_t *slot, uint64_t *value)
 {
 	*value = x86_guest_tsc(v);
 	return MSR_OK;
@@ -53,30 +53,28 @@ static void shift_tsc(struct x86_vcpu *v, uint64_t by)
 	vendor->set_tsc_offset(v);
 }
 
-static enum msr_result tsc_write(struct x86_vcpu *v, uint32_t index,
-				 uint64_t *slot, uint64_t value)
+static enum msr_result tsc_write(struct x86_vcpu *v, uint32_t index, uint64_t *slot, uint64_t value)
 {
 	shift_tsc(v, value - x86_guest_tsc(v));
 	return MSR_OK;
 }
 
-static enum msr_result tsc_adjust_read(struct x86_vcpu *v, uint32_t index,
-				       uint64_t *slot, uint64_t *value)
+static enum msr_result tsc_adjust_read(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				       uint64_t *value)
 {
 	*value = v->tsc_adjust;
 	return MSR_OK;
 }
 
-static enum msr_result tsc_adjust_write(struct x86_vcpu *v, uint32_t index,
-					uint64_t *slot, uint64_t value)
+static enum msr_result tsc_adjust_write(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+					uint64_t value)
 {
 	shift_tsc(v, value - v->tsc_adjust);
 	return MSR_OK;
 }
 
 /* Memory types 0, 1, 4, 5, 6 and 7 (UC-) in each byte (SDM vol. 3, 12.12.2). */
-static enum msr_result pat_write(struct x86_vcpu *v, uint32_t index,
-				 uint64_t *slot, uint64_t value)
+static enum msr_result pat_write(struct x86_vcpu *v, uint32_t index, uint64_t *slot, uint64_t value)
 {
 	for (unsigned i = 0; i < 64; i += 8) {
 		uint8_t type = value >> i;
@@ -89,8 +87,8 @@ static enum msr_result pat_write(struct x86_vcpu *v, uint32_t index,
 	return MSR_OK;
 }
 
-static enum msr_result stored_read(struct x86_vcpu *v, uint32_t index,
-				   uint64_t *slot, uint64_t *value)
+static enum msr_result stored_read(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				   uint64_t *value)
 {
 	*value = *slot;
 	return MSR_OK;
@@ -102,8 +100,8 @@ static bool mtrr_type_ok(uint8_t type)
 	return type <= 6 && type != 2 && type != 3;
 }
 
-static enum msr_result mtrr_fixed_write(struct x86_vcpu *v, uint32_t index,
-					uint64_t *slot, uint64_t value)
+static enum msr_result mtrr_fixed_write(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+					uint64_t value)
 {
 	for (unsigned i = 0; i < 64; i += 8)
 		if (!mtrr_type_ok(value >> i))
@@ -112,8 +110,8 @@ static enum msr_result mtrr_fixed_write(struct x86_vcpu *v, uint32_t index,
 	return MSR_OK;
 }
 
-static enum msr_result mtrr_def_type_write(struct x86_vcpu *v, uint32_t index,
-					   uint64_t *slot, uint64_t value)
+static enum msr_result mtrr_def_type_write(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+					   uint64_t value)
 {
 	if (!mtrr_type_ok(value))
 		return MSR_INVALID;
@@ -121,8 +119,8 @@ static enum msr_result mtrr_def_type_write(struct x86_vcpu *v, uint32_t index,
 	return MSR_OK;
 }
 
-static enum msr_result mtrr_variable_write(struct x86_vcpu *v, uint32_t index,
-					   uint64_t *slot, uint64_t value)
+static enum msr_result mtrr_variable_write(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+					   uint64_t value)
 {
 	bool is_base = !(index & 1);
 	uint64_t low = is_base ? 0xff : BIT(11);

@@ -58,15 +58,15 @@ void pvclock_update(struct x86_vcpu *v)
 		v->pvclock = 0;
 }
 
-static enum msr_result stored_read(struct x86_vcpu *v, uint32_t index,
-				   uint64_t *slot, uint64_t *value)
+static enum msr_result stored_read(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				   uint64_t *value)
 {
 	*value = *slot;
 	return MSR_OK;
 }
 
-static enum msr_result system_time_write(struct x86_vcpu *v, uint32_t index,
-					 uint64_t *slot, uint64_t value)
+static enum msr_result system_time_write(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+					 uint64_t value)
 {
 	uint64_t gpa = value & ~(uint64_t)ENABLE;
 
@@ -76,8 +76,8 @@ static enum msr_result system_time_write(struct x86_vcpu *v, uint32_t index,
 	return MSR_OK;
 }
 
-static enum msr_result wall_clock_write(struct x86_vcpu *v, uint32_t index,
-					uint64_t *slot, uint64_t value)
+static enum msr_result wall_clock_write(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+					uint64_t value)
 {
 	uint64_t now = time_wall() * NS_PER_SEC + time_now() % NS_PER_SEC;
 	uint64_t start = now - guest_time(v);

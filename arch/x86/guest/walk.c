@@ -18,15 +18,15 @@ struct mode {
 	unsigned levels;
 	unsigned index_bits;
 	unsigned entry_size;
-	bool pae;	/* the top level is the four entries of PDPTE registers */
-	bool la;	/* long mode: NX, canonical addresses */
+	bool pae; /* the top level is the four entries of PDPTE registers */
+	bool la;  /* long mode: NX, canonical addresses */
 };
 
 struct walk {
 	struct x86_vcpu *v;
 	struct mode m;
-	uint32_t access;      /* enum emul_access */
-	uint64_t rights;      /* AND of RW and US of all levels so far */
+	uint32_t access; /* enum emul_access */
+	uint64_t rights; /* AND of RW and US of all levels so far */
 	bool no_exec;
 	struct walk_trail *trail; /* NULL: not wanted */
 };

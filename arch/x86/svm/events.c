@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Before an entry: requests, events to inject (APM vol. 2, 15.20 and 15.21), write-back, flushes. */
+/* Before an entry: requests, events to inject (APM vol. 2, 15.20 and 15.21), write-back, flushes.
+ */
 #include "socle/cpu/features.h"
 #include "socle/guest/vcpu.h"
 #include "svm.h"
@@ -13,8 +14,8 @@ static uint64_t encode(const struct x86_event *ev)
 		[EVENT_EXCEPTION] = SVM_TYPE_EXCEPTION,
 		[EVENT_SOFT_INTERRUPT] = SVM_TYPE_SOFT,
 	};
-	uint64_t raw = SVM_EVENT_VALID | ev->vector |
-		       (uint64_t)types[ev->type] << SVM_EVENT_TYPE_SHIFT;
+	uint64_t raw =
+		SVM_EVENT_VALID | ev->vector | (uint64_t)types[ev->type] << SVM_EVENT_TYPE_SHIFT;
 
 	if (ev->has_error)
 		raw |= SVM_EVENT_HAS_ERROR | (uint64_t)ev->error << 32;

@@ -181,8 +181,8 @@ static __noinline __hot int on_npf(struct svm_vcpu *s)
 		.gpa = c->exit_info2,
 		.la = c->rip,
 		.cr3 = c->cr3,
-		.flags = (info & (NPF_P | NPF_WRITE | NPF_FETCH)) | (info >> NPF_TABLE_TO_FLAG & NESTED_TABLE) |
-			 (c->rflags & NESTED_TRACE),
+		.flags = (info & (NPF_P | NPF_WRITE | NPF_FETCH)) |
+			 (info >> NPF_TABLE_TO_FLAG & NESTED_TABLE) | (c->rflags & NESTED_TRACE),
 		.mode = code_mode(c),
 	};
 	unsigned len;

@@ -20,10 +20,11 @@ static void allow(uint32_t index, bool read, bool write, void *map)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(ranges); i++) {
 		uint32_t n = index - ranges[i].base;
-		uint8_t *b = &bytes[ranges[i].offset + n / 4];
+		uint8_t *b;
 
 		if (n >= MSRS_PER_RANGE)
 			continue;
+		b = &bytes[ranges[i].offset + n / 4];
 		if (read)
 			*b &= ~(1u << n % 4 * 2);
 		if (write)

@@ -124,9 +124,8 @@ void svm_dump(struct x86_vcpu *v)
 		  (unsigned long long)c->exit_code, (unsigned long long)c->exit_info1,
 		  (unsigned long long)c->exit_info2, (unsigned long long)c->exit_int_info,
 		  (unsigned long long)c->event_inj);
-	log_error("  rip %016llx rsp %016llx rflags %08llx cpl %u",
-		  (unsigned long long)c->rip, (unsigned long long)c->rsp,
-		  (unsigned long long)c->rflags, c->cpl);
+	log_error("  rip %016llx rsp %016llx rflags %08llx cpl %u", (unsigned long long)c->rip,
+		  (unsigned long long)c->rsp, (unsigned long long)c->rflags, c->cpl);
 	log_error("  cr0 %08llx cr2 %016llx cr3 %016llx cr4 %08llx efer %04llx",
 		  (unsigned long long)c->cr0, (unsigned long long)c->cr2,
 		  (unsigned long long)c->cr3, (unsigned long long)c->cr4,

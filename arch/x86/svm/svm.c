@@ -16,7 +16,8 @@ uint64_t svm_clean;
 
 /*
  * Address-space identifiers are handed out in turn; when they are used up, as they are at first, a
- * new generation starts with a flush of everything. ASID 0 is ours. Per CPU; until SMP there is one.
+ * new generation starts with a flush of everything. ASID 0 is ours. Per CPU; until SMP there is
+ * one.
  */
 static struct {
 	uint32_t next;
@@ -28,10 +29,11 @@ static bool svm_probe(char *why, size_t size)
 	uint64_t vm_cr;
 
 	if (!cpu_has(CPU_SVM)) {
-		format(why, size, cpu_info.vendor == CPU_VENDOR_AMD
-					  ? "the CPU does not offer AMD SVM: turn on 'SVM Mode' in "
-					    "the firmware setup"
-					  : "the CPU has no AMD SVM");
+		format(why, size,
+		       cpu_info.vendor == CPU_VENDOR_AMD
+			       ? "the CPU does not offer AMD SVM: turn on 'SVM Mode' in "
+				 "the firmware setup"
+			       : "the CPU has no AMD SVM");
 		return false;
 	}
 	if (msr_read_safe(MSR_VM_CR, &vm_cr) && (vm_cr & VM_CR_SVMDIS)) {

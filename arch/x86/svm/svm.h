@@ -10,12 +10,12 @@
 enum { COUNT_NPF = SVM_EXIT_CODES, COUNT_OTHER, EXIT_COUNTS };
 
 struct svm_vcpu {
-	struct vmcb *vmcb;     /* at 0: for the entry code */
-	uint64_t vmcb_pa;      /* at 8: likewise */
+	struct vmcb *vmcb;	  /* at 0: for the entry code */
+	uint64_t vmcb_pa;	  /* at 8: likewise */
 	uint64_t asid_generation; /* in which vmcb->asid was handed out; 0: never */
-	bool loaded;	       /* VMLOAD state is in the CPU, not in the VMCB */
-	bool nmi_window;       /* IRET is intercepted, to see the end of an NMI's handler */
-	struct x86_vcpu x;     /* at 128: general registers for the entry code */
+	bool loaded;		  /* VMLOAD state is in the CPU, not in the VMCB */
+	bool nmi_window;	  /* IRET is intercepted, to see the end of an NMI's handler */
+	struct x86_vcpu x;	  /* at 128: general registers for the entry code */
 	uint64_t count[EXIT_COUNTS];
 };
 _Static_assert(offsetof(struct svm_vcpu, vmcb) == 0, "entry.asm");
@@ -36,7 +36,8 @@ static __always_inline void svm_touch(struct vmcb *c, uint32_t parts)
 	c->clean &= ~(uint64_t)parts;
 }
 
-/* entry.asm: runs the guest and svm_exit() in turns until svm_exit() returns nonzero; that value. */
+/* entry.asm: runs the guest and svm_exit() in turns until svm_exit() returns nonzero; that value.
+ */
 int svm_run_loop(struct svm_vcpu *s);
 
 /* Handles one exit. 0: enter again; else 1 + enum vcpu_leave. Called from entry.asm. */

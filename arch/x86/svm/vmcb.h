@@ -89,57 +89,57 @@ enum svm_int_state { INT_SHADOW = BIT(0) };
 
 struct vmcb {
 	/* Control area. */
-	uint32_t intercept_cr;	    /* 000: reads 15:0, writes 31:16 */
-	uint32_t intercept_dr;	    /* 004 */
-	uint32_t intercept_exc;	    /* 008: by vector */
-	uint32_t intercept3;	    /* 00c: enum svm_intercept3 */
-	uint32_t intercept4;	    /* 010: enum svm_intercept4 */
-	uint32_t intercept5;	    /* 014 */
+	uint32_t intercept_cr;	/* 000: reads 15:0, writes 31:16 */
+	uint32_t intercept_dr;	/* 004 */
+	uint32_t intercept_exc; /* 008: by vector */
+	uint32_t intercept3;	/* 00c: enum svm_intercept3 */
+	uint32_t intercept4;	/* 010: enum svm_intercept4 */
+	uint32_t intercept5;	/* 014 */
 	uint8_t reserved018[0x24];
-	uint16_t pause_threshold;   /* 03c */
-	uint16_t pause_count;	    /* 03e */
-	uint64_t iopm_pa;	    /* 040 */
-	uint64_t msrpm_pa;	    /* 048 */
-	uint64_t tsc_offset;	    /* 050 */
-	uint32_t asid;		    /* 058 */
-	uint32_t tlb_control;	    /* 05c: enum svm_tlb_control */
-	uint64_t int_ctl;	    /* 060: enum svm_int_ctl; vector in 39:32 */
-	uint64_t int_state;	    /* 068: enum svm_int_state */
-	uint64_t exit_code;	    /* 070: one 64-bit value */
-	uint64_t exit_info1;	    /* 078 */
-	uint64_t exit_info2;	    /* 080 */
-	uint64_t exit_int_info;	    /* 088: enum svm_event, error code in 63:32 */
-	uint64_t np_control;	    /* 090: enum svm_np_control */
-	uint64_t avic_bar;	    /* 098 */
-	uint64_t ghcb;		    /* 0a0 */
-	uint64_t event_inj;	    /* 0a8: enum svm_event, error code in 63:32 */
-	uint64_t ncr3;		    /* 0b0 */
-	uint64_t lbr_control;	    /* 0b8 */
-	uint64_t clean;		    /* 0c0: enum svm_clean */
-	uint64_t next_rip;	    /* 0c8 */
-	uint8_t insn_len;	    /* 0d0 */
-	uint8_t insn[15];	    /* 0d1 */
+	uint16_t pause_threshold; /* 03c */
+	uint16_t pause_count;	  /* 03e */
+	uint64_t iopm_pa;	  /* 040 */
+	uint64_t msrpm_pa;	  /* 048 */
+	uint64_t tsc_offset;	  /* 050 */
+	uint32_t asid;		  /* 058 */
+	uint32_t tlb_control;	  /* 05c: enum svm_tlb_control */
+	uint64_t int_ctl;	  /* 060: enum svm_int_ctl; vector in 39:32 */
+	uint64_t int_state;	  /* 068: enum svm_int_state */
+	uint64_t exit_code;	  /* 070: one 64-bit value */
+	uint64_t exit_info1;	  /* 078 */
+	uint64_t exit_info2;	  /* 080 */
+	uint64_t exit_int_info;	  /* 088: enum svm_event, error code in 63:32 */
+	uint64_t np_control;	  /* 090: enum svm_np_control */
+	uint64_t avic_bar;	  /* 098 */
+	uint64_t ghcb;		  /* 0a0 */
+	uint64_t event_inj;	  /* 0a8: enum svm_event, error code in 63:32 */
+	uint64_t ncr3;		  /* 0b0 */
+	uint64_t lbr_control;	  /* 0b8 */
+	uint64_t clean;		  /* 0c0: enum svm_clean */
+	uint64_t next_rip;	  /* 0c8 */
+	uint8_t insn_len;	  /* 0d0 */
+	uint8_t insn[15];	  /* 0d1 */
 	uint8_t reserved0e0[0x320];
 	/* State save area, from 0x400. */
 	struct x86_segment es, cs, ss, ds, fs, gs; /* 400 */
 	struct x86_segment gdtr, ldtr, idtr, tr;   /* 460 */
 	uint8_t reserved4a0[0x2b];
-	uint8_t cpl;		    /* 4cb */
+	uint8_t cpl; /* 4cb */
 	uint32_t reserved4cc;
-	uint64_t efer;		    /* 4d0 */
+	uint64_t efer; /* 4d0 */
 	uint8_t reserved4d8[0x70];
-	uint64_t cr4, cr3, cr0;	    /* 548 */
-	uint64_t dr7, dr6;	    /* 560 */
-	uint64_t rflags, rip;	    /* 570 */
+	uint64_t cr4, cr3, cr0; /* 548 */
+	uint64_t dr7, dr6;	/* 560 */
+	uint64_t rflags, rip;	/* 570 */
 	uint8_t reserved580[0x58];
-	uint64_t rsp;		    /* 5d8 */
-	uint64_t s_cet, ssp, isst;  /* 5e0 */
-	uint64_t rax;		    /* 5f8 */
+	uint64_t rsp;					     /* 5d8 */
+	uint64_t s_cet, ssp, isst;			     /* 5e0 */
+	uint64_t rax;					     /* 5f8 */
 	uint64_t star, lstar, cstar, sfmask, kernel_gs_base; /* 600 */
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;    /* 628 */
-	uint64_t cr2;		    /* 640 */
+	uint64_t cr2;					     /* 640 */
 	uint8_t reserved648[0x20];
-	uint64_t g_pat;		    /* 668 */
+	uint64_t g_pat;						       /* 668 */
 	uint64_t dbgctl, br_from, br_to, last_excp_from, last_excp_to; /* 670 */
 	uint8_t reserved698[0x968];
 };

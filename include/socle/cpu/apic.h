@@ -14,7 +14,8 @@ void pic_disable(void);
 uint32_t apic_id(void);
 void apic_eoi(void);
 
-/* Starts the timer counting down from 2^32-1, masked; apic_timer_elapsed() tells how far it came. */
+/* Starts the timer counting down from 2^32-1, masked; apic_timer_elapsed() tells how far it came.
+ */
 void apic_timer_measure(void);
 uint32_t apic_timer_elapsed(void);
 

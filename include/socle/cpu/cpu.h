@@ -16,9 +16,9 @@ enum host_vector {
 	HOST_VEC_SPURIOUS = 0xff, /* local APIC */
 };
 
-#define CPU_STACK_SLOT	0x8000ull /* address space of one stack, its guard page included */
-#define CPU_STACK_SIZE	0x6000ull /* mapped top part of it */
-#define CPU_MAX		64
+#define CPU_STACK_SLOT 0x8000ull /* address space of one stack, its guard page included */
+#define CPU_STACK_SIZE 0x6000ull /* mapped top part of it */
+#define CPU_MAX	       64
 
 /* 64-bit TSS (SDM vol. 3, 8.7). */
 struct __packed tss {
@@ -34,12 +34,12 @@ _Static_assert(sizeof(struct tss) == 104, "TSS");
 
 /* What each CPU owns. Found from its stack; only its CPU touches it unless said otherwise. */
 struct cpu {
-	unsigned id;		/* 0 is the boot CPU */
-	uint32_t apic_id;	/* of its local APIC */
-	uint64_t gdt[5];	/* null, code, data, TSS (two entries) */
-	struct tss tss;		/* IST 1: double fault */
-	void *host_area;	/* the vendor's per-CPU page(s); owned by the vendor room */
-	uint64_t host_area_pa;	/* its host-physical address */
+	unsigned id;		  /* 0 is the boot CPU */
+	uint32_t apic_id;	  /* of its local APIC */
+	uint64_t gdt[5];	  /* null, code, data, TSS (two entries) */
+	struct tss tss;		  /* IST 1: double fault */
+	void *host_area;	  /* the vendor's per-CPU page(s); owned by the vendor room */
+	uint64_t host_area_pa;	  /* its host-physical address */
 	uint32_t interrupts[256]; /* taken, by vector */
 };
 

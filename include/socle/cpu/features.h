@@ -6,30 +6,30 @@
 #include "socle/base.h"
 
 /* X(name, leaf, subleaf, register, bit): every CPU feature that our own code asks for. */
-#define CPU_FEATURES(X)                                                                            \
-	X(X2APIC, 1, 0, ecx, 21)                                                                   \
-	X(TSC_DEADLINE, 1, 0, ecx, 24)                                                             \
-	X(XSAVE, 1, 0, ecx, 26)                                                                    \
-	X(HYPERVISOR, 1, 0, ecx, 31)                                                               \
-	X(VMX, 1, 0, ecx, 5)                                                                       \
-	X(SMEP, 7, 0, ebx, 7)                                                                      \
-	X(SMAP, 7, 0, ebx, 20)                                                                     \
-	X(UMIP, 7, 0, ecx, 2)                                                                      \
-	X(LA57, 7, 0, ecx, 16)                                                                     \
-	X(SVM, 0x80000001, 0, ecx, 2)                                                              \
-	X(NX, 0x80000001, 0, edx, 20)                                                              \
-	X(PAGE_1G, 0x80000001, 0, edx, 26)                                                         \
-	X(RDTSCP, 0x80000001, 0, edx, 27)                                                          \
-	X(INVARIANT_TSC, 0x80000007, 0, edx, 8)                                                    \
-	X(SVM_NPT, 0x8000000a, 0, edx, 0)                                                          \
-	X(SVM_LBRV, 0x8000000a, 0, edx, 1)                                                         \
-	X(SVM_NRIPS, 0x8000000a, 0, edx, 3)                                                        \
-	X(SVM_TSC_RATIO, 0x8000000a, 0, edx, 4)                                                    \
-	X(SVM_CLEAN, 0x8000000a, 0, edx, 5)                                                        \
-	X(SVM_FLUSH_ASID, 0x8000000a, 0, edx, 6)                                                   \
-	X(SVM_DECODE, 0x8000000a, 0, edx, 7)                                                       \
-	X(SVM_PAUSE_FILTER, 0x8000000a, 0, edx, 10)                                                \
-	X(SVM_AVIC, 0x8000000a, 0, edx, 13)                                                        \
+#define CPU_FEATURES(X)                             \
+	X(X2APIC, 1, 0, ecx, 21)                    \
+	X(TSC_DEADLINE, 1, 0, ecx, 24)              \
+	X(XSAVE, 1, 0, ecx, 26)                     \
+	X(HYPERVISOR, 1, 0, ecx, 31)                \
+	X(VMX, 1, 0, ecx, 5)                        \
+	X(SMEP, 7, 0, ebx, 7)                       \
+	X(SMAP, 7, 0, ebx, 20)                      \
+	X(UMIP, 7, 0, ecx, 2)                       \
+	X(LA57, 7, 0, ecx, 16)                      \
+	X(SVM, 0x80000001, 0, ecx, 2)               \
+	X(NX, 0x80000001, 0, edx, 20)               \
+	X(PAGE_1G, 0x80000001, 0, edx, 26)          \
+	X(RDTSCP, 0x80000001, 0, edx, 27)           \
+	X(INVARIANT_TSC, 0x80000007, 0, edx, 8)     \
+	X(SVM_NPT, 0x8000000a, 0, edx, 0)           \
+	X(SVM_LBRV, 0x8000000a, 0, edx, 1)          \
+	X(SVM_NRIPS, 0x8000000a, 0, edx, 3)         \
+	X(SVM_TSC_RATIO, 0x8000000a, 0, edx, 4)     \
+	X(SVM_CLEAN, 0x8000000a, 0, edx, 5)         \
+	X(SVM_FLUSH_ASID, 0x8000000a, 0, edx, 6)    \
+	X(SVM_DECODE, 0x8000000a, 0, edx, 7)        \
+	X(SVM_PAUSE_FILTER, 0x8000000a, 0, edx, 10) \
+	X(SVM_AVIC, 0x8000000a, 0, edx, 13)         \
 	X(SVM_VGIF, 0x8000000a, 0, edx, 16)
 
 enum cpu_feature {
@@ -43,12 +43,12 @@ enum cpu_vendor { CPU_VENDOR_OTHER, CPU_VENDOR_INTEL, CPU_VENDOR_AMD };
 
 struct cpu_info {
 	enum cpu_vendor vendor;
-	char vendor_text[13];	/* "AuthenticAMD" */
-	char brand[49];		/* processor brand string, trimmed */
+	char vendor_text[13]; /* "AuthenticAMD" */
+	char brand[49];	      /* processor brand string, trimmed */
 	unsigned family, model, stepping;
-	unsigned phys_bits;	/* width of physical addresses */
-	unsigned linear_bits;	/* width of linear addresses */
-	uint32_t asids;		/* SVM address-space identifiers, 0 without SVM */
+	unsigned phys_bits;   /* width of physical addresses */
+	unsigned linear_bits; /* width of linear addresses */
+	uint32_t asids;	      /* SVM address-space identifiers, 0 without SVM */
 	bool feature[CPU_FEATURE_COUNT];
 };
 

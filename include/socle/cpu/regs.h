@@ -87,16 +87,16 @@ static __always_inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
 	return r;
 }
 
-#define CR_ACCESSORS(n)                                                                            \
-	static __always_inline uint64_t cr##n##_read(void)                                         \
-	{                                                                                          \
-		uint64_t v;                                                                        \
-		__asm__ volatile("mov %%cr" #n ",%0" : "=r"(v)::"memory");                         \
-		return v;                                                                          \
-	}                                                                                          \
-	static __always_inline void cr##n##_write(uint64_t v)                                      \
-	{                                                                                          \
-		__asm__ volatile("mov %0,%%cr" #n ::"r"(v) : "memory");                            \
+#define CR_ACCESSORS(n)                                                    \
+	static __always_inline uint64_t cr##n##_read(void)                 \
+	{                                                                  \
+		uint64_t v;                                                \
+		__asm__ volatile("mov %%cr" #n ",%0" : "=r"(v)::"memory"); \
+		return v;                                                  \
+	}                                                                  \
+	static __always_inline void cr##n##_write(uint64_t v)              \
+	{                                                                  \
+		__asm__ volatile("mov %0,%%cr" #n ::"r"(v) : "memory");    \
 	}
 CR_ACCESSORS(0)
 CR_ACCESSORS(2)
@@ -140,16 +140,16 @@ static __always_inline void interrupts_enable(void)
 }
 
 /* Port accesses. */
-#define IO_ACCESSORS(bits, type, suffix)                                                           \
-	static __always_inline type in##bits(uint16_t port)                                        \
-	{                                                                                          \
-		type v;                                                                            \
-		__asm__ volatile("in" suffix " %1,%0" : "=a"(v) : "Nd"(port) : "memory");          \
-		return v;                                                                          \
-	}                                                                                          \
-	static __always_inline void out##bits(uint16_t port, type v)                               \
-	{                                                                                          \
-		__asm__ volatile("out" suffix " %0,%1" ::"a"(v), "Nd"(port) : "memory");           \
+#define IO_ACCESSORS(bits, type, suffix)                                                  \
+	static __always_inline type in##bits(uint16_t port)                               \
+	{                                                                                 \
+		type v;                                                                   \
+		__asm__ volatile("in" suffix " %1,%0" : "=a"(v) : "Nd"(port) : "memory"); \
+		return v;                                                                 \
+	}                                                                                 \
+	static __always_inline void out##bits(uint16_t port, type v)                      \
+	{                                                                                 \
+		__asm__ volatile("out" suffix " %0,%1" ::"a"(v), "Nd"(port) : "memory");  \
 	}
 IO_ACCESSORS(8, uint8_t, "b")
 IO_ACCESSORS(16, uint16_t, "w")

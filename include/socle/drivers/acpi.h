@@ -15,18 +15,18 @@ struct acpi_irq {
 };
 
 struct acpi_info {
-	bool found;		/* an RSDP with valid tables */
-	uint64_t lapic;		/* physical address of the local APICs' registers */
-	uint64_t ioapic;	/* of the first I/O APIC's; 0: none */
-	uint32_t ioapic_gsi;	/* its first global system interrupt */
+	bool found;			     /* an RSDP with valid tables */
+	uint64_t lapic;			     /* physical address of the local APICs' registers */
+	uint64_t ioapic;		     /* of the first I/O APIC's; 0: none */
+	uint32_t ioapic_gsi;		     /* its first global system interrupt */
 	uint32_t cpu_apic_id[ACPI_MAX_CPUS]; /* of usable processors */
-	unsigned cpus;		/* used entries */
-	struct acpi_irq isa[16];/* by ISA line */
-	uint16_t pm1a_control;	/* port; 0: none */
-	uint16_t pm1b_control;	/* port; 0: none */
-	uint16_t s5_type_a, s5_type_b; /* SLP_TYP for soft-off */
-	bool has_s5;		/* the two above were found in the DSDT */
-	bool has_reset;		/* the FADT names a reset register in I/O space */
+	unsigned cpus;			     /* used entries */
+	struct acpi_irq isa[16];	     /* by ISA line */
+	uint16_t pm1a_control;		     /* port; 0: none */
+	uint16_t pm1b_control;		     /* port; 0: none */
+	uint16_t s5_type_a, s5_type_b;	     /* SLP_TYP for soft-off */
+	bool has_s5;			     /* the two above were found in the DSDT */
+	bool has_reset;			     /* the FADT names a reset register in I/O space */
 	uint16_t reset_port;
 	uint8_t reset_value;
 };

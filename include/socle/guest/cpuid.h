@@ -18,13 +18,13 @@ enum { CPUID_LEAVES = 32, CPUID_ENTRIES = 64 };
 enum cpuid_dynamic {
 	CPUID_STATIC,
 	CPUID_DYN_1,  /* EBX[31:24] APIC ID, ECX[27] OSXSAVE */
-	CPUID_DYN_7,  /* ECX[4] OSPKE */
 	CPUID_DYN_B,  /* ECX[7:0] subleaf, EDX x2APIC ID */
 	CPUID_DYN_D0, /* EBX size of the enabled state */
 	CPUID_DYN_D1, /* EBX size of the enabled state, compacted */
 };
 
-struct __aligned(32) cpuid_entry {
+struct __aligned(32) cpuid_entry
+{
 	struct cpuid value;
 	uint8_t dynamic;   /* enum cpuid_dynamic */
 	uint8_t subleaves; /* entries that follow for subleaves 1 and up; beyond: zeroes */

@@ -19,21 +19,21 @@ enum x86_event_type {
 struct x86_event {
 	enum x86_event_type type;
 	uint8_t vector;
-	bool has_error;	   /* exception: pushes @error */
+	bool has_error; /* exception: pushes @error */
 	uint32_t error;
-	bool has_payload;  /* exception: applied when it is injected for the first time */
-	uint64_t payload;  /* #PF: CR2; #DB: DR6 bits in the pending-debug-exception format */
-	uint8_t insn_len;  /* soft interrupt: length of its instruction */
+	bool has_payload; /* exception: applied when it is injected for the first time */
+	uint64_t payload; /* #PF: CR2; #DB: DR6 bits in the pending-debug-exception format */
+	uint8_t insn_len; /* soft interrupt: length of its instruction */
 };
 
 /* The one place where events wait. Owned by the vCPU's CPU. */
 struct x86_events {
-	bool exception_valid;	       /* decided, not yet delivered */
-	bool retry_valid;	       /* its delivery began and was interrupted by an exit */
-	bool nmi_blocked;	       /* from an NMI's delivery to the next IRET */
-	uint8_t nmi_pending;	       /* at most 2, 1 while blocked (SDM vol. 3, 6.7.1) */
-	struct x86_event exception;    /* if exception_valid */
-	struct x86_event retry;	       /* if retry_valid */
+	bool exception_valid;	    /* decided, not yet delivered */
+	bool retry_valid;	    /* its delivery began and was interrupted by an exit */
+	bool nmi_blocked;	    /* from an NMI's delivery to the next IRET */
+	uint8_t nmi_pending;	    /* at most 2, 1 while blocked (SDM vol. 3, 6.7.1) */
+	struct x86_event exception; /* if exception_valid */
+	struct x86_event retry;	    /* if retry_valid */
 };
 
 /* What stands between an interrupt and the guest, as the vendor sees it. */
@@ -44,8 +44,8 @@ struct x86_window {
 
 /* Where interrupts come from; bound at boot by the local APIC's room. */
 struct x86_irq_source {
-	int (*pending)(struct x86_vcpu *v); /* what is deliverable now, or -1 */
-	uint8_t (*accept)(struct x86_vcpu *v, int pending); /* takes it; its vector */
+	int (*pending)(struct x86_vcpu *v);		     /* what is deliverable now, or -1 */
+	uint8_t (*accept)(struct x86_vcpu *v, int pending);  /* takes it; its vector */
 	void (*requeue)(struct x86_vcpu *v, uint8_t vector); /* not delivered: requests it again */
 };
 void events_bind(const struct x86_irq_source *source);

@@ -78,10 +78,9 @@ struct msr_rows {
 	unsigned count;
 };
 SECTION_TABLE(struct msr_rows, msr_policies);
-#define MSR_POLICIES(rows)                                                                         \
-	static const struct msr_rows rows##_rows = {rows, ARRAY_SIZE(rows)};                       \
-	static const struct msr_rows *const rows##_entry SECTION_ENTRY(msr_policies) =             \
-		&rows##_rows
+#define MSR_POLICIES(rows)                                                   \
+	static const struct msr_rows rows##_rows = {rows, ARRAY_SIZE(rows)}; \
+	static const struct msr_rows *const rows##_entry SECTION_ENTRY(msr_policies) = &rows##_rows
 
 /*
  * Checks the table (no overlaps, no missing handlers) and builds the index. Once, at boot;

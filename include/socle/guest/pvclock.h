@@ -19,13 +19,13 @@ enum pvclock_features {
 
 /* As in Linux's asm/pvclock-abi.h; written by us, read by the guest. */
 struct pvclock_time {
-	uint32_t version;	    /* odd while it is being changed */
+	uint32_t version; /* odd while it is being changed */
 	uint32_t pad0;
 	uint64_t tsc_timestamp;	    /* guest TSC at which system_time held */
 	uint64_t system_time;	    /* ns since the guest started */
 	uint32_t tsc_to_system_mul; /* ns = (tsc << shift) * mul >> 32 */
 	int8_t tsc_shift;
-	uint8_t flags;		    /* bit 0: the TSC is stable across CPUs */
+	uint8_t flags; /* bit 0: the TSC is stable across CPUs */
 	uint8_t pad[2];
 };
 _Static_assert(sizeof(struct pvclock_time) == 32, "pvclock ABI");

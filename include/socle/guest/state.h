@@ -54,7 +54,7 @@ struct x86_state {
 	uint64_t rip;
 	uint64_t rflags;
 	uint64_t cr0, cr2, cr3, cr4;
-	uint64_t efer;		 /* as the guest sees it */
+	uint64_t efer; /* as the guest sees it */
 	uint64_t dr6, dr7;
 	struct x86_segment seg[SEG_COUNT]; /* indexed by enum x86_seg */
 	struct x86_table gdtr, idtr;
@@ -69,10 +69,10 @@ enum x86_vector {
 
 /* An exception to be raised in the guest (SDM vol. 3, chapter 6). */
 struct x86_exception {
-	uint8_t vector;	    /* enum x86_vector */
-	bool has_error;	    /* pushes @error */
+	uint8_t vector; /* enum x86_vector */
+	bool has_error; /* pushes @error */
 	uint32_t error;
-	bool has_payload;   /* #PF: address for CR2; #DB: bits for DR6 (pending-debug format) */
+	bool has_payload; /* #PF: address for CR2; #DB: bits for DR6 (pending-debug format) */
 	uint64_t payload;
 };
 

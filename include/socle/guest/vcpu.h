@@ -44,46 +44,47 @@ struct walk_trail {
 	uint64_t value[WALK_LEVELS];
 };
 
-struct __aligned(128) fetch_window {
-	uint64_t page;	     /* linear address of the page, or FETCH_NOWHERE */
-	uint64_t cr3;	     /* guest CR3 that it was found with */
-	const uint8_t *host; /* where the page is mapped for us */
+struct __aligned(128) fetch_window
+{
+	uint64_t page;		 /* linear address of the page, or FETCH_NOWHERE */
+	uint64_t cr3;		 /* guest CR3 that it was found with */
+	const uint8_t *host;	 /* where the page is mapped for us */
 	struct walk_trail trail; /* of the walk that found it */
 };
 
 /* Decoded instructions by linear address; an entry counts only if the bytes are the same. */
 struct decode_entry {
-	uint64_t la;	  /* linear address of the instruction */
-	uint64_t bytes[2];/* its bytes, zero-padded */
-	uint64_t mask[2]; /* which bits of them count */
-	uint32_t mode;	  /* enum insn_mode */
+	uint64_t la;	   /* linear address of the instruction */
+	uint64_t bytes[2]; /* its bytes, zero-padded */
+	uint64_t mask[2];  /* which bits of them count */
+	uint32_t mode;	   /* enum insn_mode */
 	struct insn insn;
 };
 
 /* What the console shows per vCPU; each counted where it happens. */
 struct x86_stats {
-	uint64_t exits;		    /* all exits */
-	uint64_t injected;	    /* interrupts injected */
-	uint64_t exceptions;	    /* exceptions injected */
-	uint64_t nmis;		    /* NMIs injected */
-	uint64_t reinjected;	    /* deliveries that had to be repeated */
-	uint64_t decoded;	    /* instructions decoded in full */
-	uint64_t decode_hits;	    /* found in the decode cache */
+	uint64_t exits;	      /* all exits */
+	uint64_t injected;    /* interrupts injected */
+	uint64_t exceptions;  /* exceptions injected */
+	uint64_t nmis;	      /* NMIs injected */
+	uint64_t reinjected;  /* deliveries that had to be repeated */
+	uint64_t decoded;     /* instructions decoded in full */
+	uint64_t decode_hits; /* found in the decode cache */
 	uint64_t msr_reads, msr_writes, msr_faults;
 	uint64_t ports, mmio, populated;
 };
 
 /* Owned by the CPU that runs it; others only set request bits in @base. */
 struct x86_vcpu {
-	struct x86_state state;	 /* first: the entry code addresses gpr[] by offset */
+	struct x86_state state; /* first: the entry code addresses gpr[] by offset */
 	struct vcpu base;
-	uint32_t avail;		 /* enum x86_group: valid in @state */
-	uint32_t dirty;		 /* enum x86_group: to be written back */
+	uint32_t avail; /* enum x86_group: valid in @state */
+	uint32_t dirty; /* enum x86_group: to be written back */
 	struct x86_events events;
-	struct lapic *lapic;	 /* its local APIC (platform/) */
-	const struct guest_cpuid *cpuid; /* its VM's CPUID table */
+	struct lapic *lapic;			  /* its local APIC (platform/) */
+	const struct guest_cpuid *cpuid;	  /* its VM's CPUID table */
 	struct fetch_window fetch[FETCH_WINDOWS]; /* by page number modulo their number */
-	struct io_region *last_mmio; /* device of the last access; NULL: none */
+	struct io_region *last_mmio;		  /* device of the last access; NULL: none */
 	struct decode_entry decode[DECODE_CACHE_SIZE];
 	uint64_t msr[MSR_SLOTS]; /* values of stored MSRs, by slot of the policy */
 	uint64_t msr_offered[4]; /* rows of the MSR table that its CPU model has, a bit each */
@@ -91,8 +92,8 @@ struct x86_vcpu {
 	uint64_t pvclock;	 /* where the guest wants its time, and bit 0: it does */
 	uint64_t tsc_offset;	 /* guest TSC = host TSC + this */
 	uint64_t xcr0, tsc_aux, dr[4]; /* while not loaded in the CPU: see context.h */
-	void *fpu;		 /* XSAVE or FXSAVE area, used while not loaded */
-	bool waits_for_sipi;	 /* after INIT */
+	void *fpu;		       /* XSAVE or FXSAVE area, used while not loaded */
+	bool waits_for_sipi;	       /* after INIT */
 	struct x86_stats stats;
 };
 _Static_assert(offsetof(struct x86_vcpu, state.gpr) == 0, "the entry code relies on it");
@@ -119,21 +120,21 @@ enum exit_action {
 	/* Turns virtualization on, on this CPU. */                                                \
 	X(status_t, cpu_on, (void))                                                                \
 	/* Allocates a vCPU of @vm. NULL: out of memory. */                                        \
-	X(struct x86_vcpu *, vcpu_create, (struct vm *vm, unsigned id))                            \
+	X(struct x86_vcpu *, vcpu_create, (struct vm * vm, unsigned id))                           \
 	/* Sets power-on state (SDM vol. 3, 9.1), all but what the rooms above hold. */            \
-	X(void, vcpu_reset, (struct x86_vcpu *v))                                                  \
+	X(void, vcpu_reset, (struct x86_vcpu * v))                                                 \
 	/* Fills @groups of the register cache. */                                                 \
-	X(void, load, (struct x86_vcpu *v, uint32_t groups))                                       \
+	X(void, load, (struct x86_vcpu * v, uint32_t groups))                                      \
 	/* Runs the vCPU until it leaves. */                                                       \
-	X(enum vcpu_leave, run, (struct vcpu *v))                                                  \
+	X(enum vcpu_leave, run, (struct vcpu * v))                                                 \
 	/* Prints the control structure through log_line(), after a failed entry or on request. */ \
-	X(void, dump, (struct x86_vcpu *v))                                                        \
+	X(void, dump, (struct x86_vcpu * v))                                                       \
 	/* The guest's PAT changed to @pat. */                                                     \
-	X(void, set_pat, (struct x86_vcpu *v, uint64_t pat))                                       \
+	X(void, set_pat, (struct x86_vcpu * v, uint64_t pat))                                      \
 	/* v->tsc_offset changed. */                                                               \
-	X(void, set_tsc_offset, (struct x86_vcpu *v))                                              \
+	X(void, set_tsc_offset, (struct x86_vcpu * v))                                             \
 	/* Name of an exit counter, its count in @n; NULL at the end. Some names may be "". */     \
-	X(const char *, exit_count, (struct x86_vcpu *v, unsigned index, uint64_t *n))             \
+	X(const char *, exit_count, (struct x86_vcpu * v, unsigned index, uint64_t *n))            \
 	/* Measures the bare entry-and-exit loop, in TSC ticks per round trip. */                  \
 	X(uint64_t, floor, (void))
 

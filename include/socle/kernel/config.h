@@ -5,12 +5,12 @@
 
 #include "socle/base.h"
 
-#define VM_NAME_MAX	32  /* with its final NUL */
-#define VM_PATH_MAX	64  /* a module's name, with its final NUL */
-#define VM_CMDLINE_MAX	2048
-#define VM_MODULES_MAX	16
-#define VM_MAX_VCPUS	64
-#define VM_MAX		64
+#define VM_NAME_MAX    32 /* with its final NUL */
+#define VM_PATH_MAX    64 /* a module's name, with its final NUL */
+#define VM_CMDLINE_MAX 2048
+#define VM_MODULES_MAX 16
+#define VM_MAX_VCPUS   64
+#define VM_MAX	       64
 
 /* A file that the boot loader put into memory. */
 struct boot_module {
@@ -41,13 +41,13 @@ struct vm_settings {
 	char cmdline[VM_CMDLINE_MAX];
 	struct vm_module modules[VM_MODULES_MAX];
 	unsigned module_count;
-	uint64_t memory;	  /* bytes, a multiple of 1 MiB */
-	unsigned cpus;		  /* 1 to VM_MAX_VCPUS */
-	bool console;		  /* the guest's first serial port is on the console */
-	bool autostart;		  /* starts at boot */
-	uint16_t debug_exit;	  /* port of the debug-exit device; 0: none */
+	uint64_t memory;     /* bytes, a multiple of 1 MiB */
+	unsigned cpus;	     /* 1 to VM_MAX_VCPUS */
+	bool console;	     /* the guest's first serial port is on the console */
+	bool autostart;	     /* starts at boot */
+	uint16_t debug_exit; /* port of the debug-exit device; 0: none */
 	enum vm_on_exit on_exit;
-	unsigned line;		  /* of its section header in socle.conf */
+	unsigned line; /* of its section header in socle.conf */
 };
 
 /* Finds a boot module by name, NULL if there is none. */

@@ -38,11 +38,11 @@ struct io_region {
 
 /* One per VM. Filled while the VM is built, by one CPU; then only read. */
 struct io_bus {
-	uint8_t *port_map;				/* 65536 indices into port[]; 0: nobody */
-	struct io_region *port[IO_MAX_PORT_REGIONS];	/* port[0] is the "nobody" region */
-	struct io_region *mmio[IO_MAX_MMIO_REGIONS];	/* sorted by base */
-	unsigned ports;					/* used entries of port[] */
-	unsigned mmios;					/* used entries of mmio[] */
+	uint8_t *port_map;			     /* 65536 indices into port[]; 0: nobody */
+	struct io_region *port[IO_MAX_PORT_REGIONS]; /* port[0] is the "nobody" region */
+	struct io_region *mmio[IO_MAX_MMIO_REGIONS]; /* sorted by base */
+	unsigned ports;				     /* used entries of port[] */
+	unsigned mmios;				     /* used entries of mmio[] */
 };
 
 /* Prepares an empty bus. Returns -S_NOMEM. */

@@ -28,10 +28,10 @@ static inline uint64_t mul_div(uint64_t a, uint64_t mul, uint64_t div)
 
 /* A one-shot timer. Embed it and use container_of() in @fire. */
 struct timer {
-	uint64_t expires;		  /* ns since boot; meaningful while armed */
+	uint64_t expires;		   /* ns since boot; meaningful while armed */
 	void (*fire)(struct timer *timer); /* runs with interrupts off, timer no longer armed */
-	uint32_t slot;			  /* position in the CPU's queue + 1; 0 when not armed */
-	uint32_t cpu;			  /* CPU whose queue holds it */
+	uint32_t slot;			   /* position in the CPU's queue + 1; 0 when not armed */
+	uint32_t cpu;			   /* CPU whose queue holds it */
 };
 
 /* Must be called once before anything else. */

@@ -45,12 +45,12 @@ enum vcpu_state {
 
 struct vcpu {
 	struct vm *vm;
-	unsigned id;		  /* index in the VM, also its APIC ID */
-	enum vcpu_state state;	  /* owned by the scheduler */
-	uint32_t requests;	  /* enum vcpu_request; atomic */
-	struct list run_link;	  /* scheduler's queue, while runnable */
-	uint64_t run_ns;	  /* time spent in the guest and its exits */
-	uint64_t run_count;	  /* times that the scheduler gave it a CPU */
+	unsigned id;	       /* index in the VM, also its APIC ID */
+	enum vcpu_state state; /* owned by the scheduler */
+	uint32_t requests;     /* enum vcpu_request; atomic */
+	struct list run_link;  /* scheduler's queue, while runnable */
+	uint64_t run_ns;       /* time spent in the guest and its exits */
+	uint64_t run_count;    /* times that the scheduler gave it a CPU */
 };
 
 /*
@@ -70,20 +70,20 @@ struct vm {
 	struct vm_settings settings; /* frozen at first start */
 	unsigned id;		     /* index in the table of VMs */
 	enum vm_state state;
-	bool frozen;		     /* ran once: settings are fixed */
-	bool reset_pending;	     /* the stop under way is a reset: start again */
+	bool frozen;	    /* ran once: settings are fixed */
+	bool reset_pending; /* the stop under way is a reset: start again */
 	enum vm_exit exit;
-	int exit_status;	     /* VM_EXIT_DEBUG: the value written */
-	char exit_reason[96];	     /* one line for people */
+	int exit_status;      /* VM_EXIT_DEBUG: the value written */
+	char exit_reason[96]; /* one line for people */
 	struct guest_mem mem;
 	struct io_bus io;
-	struct board *board;	     /* its chips (platform/) */
+	struct board *board; /* its chips (platform/) */
 	struct vcpu *vcpu[VM_MAX_VCPUS];
-	unsigned starts;	     /* how often it was started */
-	uint64_t started_at;	     /* ns since boot, of the last start */
-	uint64_t log_window;	     /* rate limit of vm_log(): start of the window, ns */
-	unsigned log_lines;	     /* lines in that window */
-	unsigned log_dropped;	     /* not printed since */
+	unsigned starts;      /* how often it was started */
+	uint64_t started_at;  /* ns since boot, of the last start */
+	uint64_t log_window;  /* rate limit of vm_log(): start of the window, ns */
+	unsigned log_lines;   /* lines in that window */
+	unsigned log_dropped; /* not printed since */
 };
 
 /* Binds the rooms above. Once, at boot. */

@@ -30,9 +30,9 @@ struct mem_range {
 };
 
 struct frames_account {
-	uint64_t total;		      /* bytes of all memory that the allocator was given */
-	uint64_t held[OWNER_COUNT];   /* bytes by owner; [OWNER_FREE]: free */
-	uint64_t metadata;	      /* bytes used for the allocator's own tables, part of OWNER_CORE */
+	uint64_t total;		    /* bytes of all memory that the allocator was given */
+	uint64_t held[OWNER_COUNT]; /* bytes by owner; [OWNER_FREE]: free */
+	uint64_t metadata; /* bytes used for the allocator's own tables, part of OWNER_CORE */
 };
 
 /* Where host-physical memory is mapped, always, readable and writable, never executable. */
@@ -72,7 +72,8 @@ uint64_t frame_alloc_raw(uint32_t owner) __must_check;
 /* The direct map is complete: from now on all frames are handed out, not those below 4 GiB only. */
 void frames_all_mapped(void);
 
-/* Returns a frame, which nobody gets before it is zeroed. @level and @owner must be those of its allocation. */
+/* Returns a frame, which nobody gets before it is zeroed. @level and @owner must be those of its
+ * allocation. */
 void frame_free(uint64_t pa, enum frame_level level, uint32_t owner);
 
 /*

@@ -16,12 +16,12 @@ struct guest_slot {
 };
 
 struct guest_mem {
-	struct pagetable pt;		/* NPT or EPT; root 0 while the VM is stopped */
+	struct pagetable pt;			 /* NPT or EPT; root 0 while the VM is stopped */
 	struct guest_slot slot[GUEST_MEM_SLOTS]; /* sorted by base */
-	unsigned slots;			/* used entries of slot[] */
-	uint64_t populated;		/* bytes backed by host memory now */
-	uint64_t generation;		/* grows whenever a mapping is removed or moved */
-	uint32_t owner;			/* enum frame_owner of the guest's memory; tables: + 1 */
+	unsigned slots;				 /* used entries of slot[] */
+	uint64_t populated;			 /* bytes backed by host memory now */
+	uint64_t generation;			 /* grows whenever a mapping is removed or moved */
+	uint32_t owner; /* enum frame_owner of the guest's memory; tables: + 1 */
 };
 
 /*

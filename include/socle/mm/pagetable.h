@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One page-table walker for the hypervisor's own tables, NPT and EPT, told apart by a descriptor. */
+/* One page-table walker for the hypervisor's own tables, NPT and EPT, told apart by a descriptor.
+ */
 #ifndef SOCLE_MM_PAGETABLE_H
 #define SOCLE_MM_PAGETABLE_H
 
@@ -26,10 +27,10 @@ enum pt_memtype { PT_WB, PT_UC };
 
 /* How one format encodes its entries. */
 struct pt_format {
-	const char *name;	     /* "npt" */
-	unsigned levels;	     /* 4 */
-	const unsigned *max_leaf;     /* largest enum frame_level of a leaf; probed at boot */
-	uint64_t address_mask;	     /* bits of an entry that hold the address */
+	const char *name;	  /* "npt" */
+	unsigned levels;	  /* 4 */
+	const unsigned *max_leaf; /* largest enum frame_level of a leaf; probed at boot */
+	uint64_t address_mask;	  /* bits of an entry that hold the address */
 	enum pte_kind (*kind)(pte_t pte, unsigned level);
 	pte_t (*table)(uint64_t pa); /* entry that points to a table */
 	pte_t (*leaf)(uint64_t pa, unsigned level, unsigned prot, enum pt_memtype type);
@@ -40,8 +41,8 @@ struct pt_format {
 /* A tree of tables. The owner of the object that embeds it serialises changes. */
 struct pagetable {
 	const struct pt_format *format;
-	uint64_t root;	     /* host-physical address of the top table; 0: none */
-	uint32_t owner;	     /* enum frame_owner of its tables */
+	uint64_t root;	      /* host-physical address of the top table; 0: none */
+	uint32_t owner;	      /* enum frame_owner of its tables */
 	uint64_t table_bytes; /* memory that the tables take */
 };
 
