@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The local APIC: vectors, priorities, end of interrupt, and its registers. */
 #include "lapic_internal.h"
-#include "socle/cpu/regs.h"
 #include "socle/guest/exits.h"
-#include "socle/guest/msr.h"
 #include "socle/kernel/log.h"
 #include "socle/mm/frames.h"
 #include "socle/platform/board.h"
@@ -11,8 +9,7 @@
 
 /* SDM vol. 3, 11.4.8: version 0x14, six LVT entries. */
 enum { VERSION = 0x14 | (LVT_COUNT - 1) << 16 };
-enum { SVR_ENABLE = BIT(8), SVR_VALID = 0x1ff, FIRST_VECTOR = 16 };
-enum { BASE_BSP = BIT(8), BASE_X2APIC = BIT(10), BASE_ENABLE = BIT(11) };
+enum { SVR_ENABLE = BIT(8), SVR_VALID = 0x1ff };
 enum { ESR_SEND_ILLEGAL = BIT(5), ESR_RECEIVE_ILLEGAL = BIT(6), ESR_REGISTER = BIT(7) };
 enum { PRIORITY_CLASS = 0xf0 };
 enum { PENDING_EXTINT = 256 }; /* the PIC knows the vector */
@@ -270,7 +267,7 @@ uint32_t lapic_read(struct lapic *l, uint32_t reg)
 	}
 }
 
-static void write_icr(struct lapic *l, uint64_t value)
+void lapic_write_icr(struct lapic *l, uint64_t value)
 {
 	enum { ICR_VALID = 0xccfff, DELIVERY_PENDING = BIT(12) };
 
@@ -288,7 +285,7 @@ void lapic_write(struct lapic *l, uint32_t reg, uint32_t value)
 		end_of_interrupt(l);
 		break;
 	case APIC_ICR:
-		write_icr(l, (l->icr & ~0xffffffffull) | value);
+		lapic_write_icr(l, (l->icr & ~0xffffffffull) | value);
 		break;
 	case APIC_ICR_HIGH:
 		l->icr = (l->icr & 0xffffffff) | (uint64_t)value << 32;
@@ -353,142 +350,6 @@ status_t lapic_add_region(struct vm *vm)
 		.ops = &ops, .name = "lapic", .base = LAPIC_GPA, .len = PAGE_SIZE, .widths = IO_32};
 	return io_add_mmio(&vm->io, r);
 }
-
-static enum msr_result base_read(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
-				 uint64_t *value)
-{
-	*value = v->lapic->base;
-	return MSR_OK;
-}
-
-/* Legal transitions: SDM vol. 3, 11.12.5. The registers stay where they are. */
-static enum msr_result base_write(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
-				  uint64_t value)
-{
-	struct lapic *l = v->lapic;
-	uint64_t mode = value & (BASE_ENABLE | BASE_X2APIC);
-	uint64_t old = l->base & (BASE_ENABLE | BASE_X2APIC);
-
-	if ((value & ~(uint64_t)(BASE_BSP | BASE_ENABLE | BASE_X2APIC)) != LAPIC_GPA)
-		return MSR_INVALID;
-	if (mode == BASE_X2APIC || (old == (BASE_ENABLE | BASE_X2APIC) && mode == BASE_ENABLE) ||
-	    (!old && mode == (BASE_ENABLE | BASE_X2APIC)))
-		return MSR_INVALID;
-	if (!mode && old)
-		lapic_reset(l);
-	l->base = LAPIC_GPA | mode | (l->base & BASE_BSP);
-	return MSR_OK;
-}
-
-/* Registers that x2APIC mode does not have, or not for reading (SDM vol. 3, table 11-6). */
-static bool x2apic_readable(uint32_t reg)
-{
-	return reg == APIC_ID || reg == APIC_VERSION || reg == APIC_TPR || reg == APIC_PPR ||
-	       reg == APIC_LDR || reg == APIC_SVR || (reg >= APIC_ISR && reg < APIC_ESR + 0x10) ||
-	       (reg >= APIC_LVT_TIMER && reg <= APIC_TIMER_CURRENT) || reg == APIC_TIMER_DIVIDE;
-}
-
-static enum msr_result x2apic_read(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
-				   uint64_t *value)
-{
-	struct lapic *l = v->lapic;
-	uint32_t reg = (index - MSR_X2APIC) * 0x10;
-
-	if (!lapic_x2apic(l))
-		return MSR_UNSUPPORTED;
-	if (reg == APIC_ICR)
-		*value = l->icr;
-	else if (x2apic_readable(reg))
-		*value = lapic_read(l, reg);
-	else
-		return MSR_UNSUPPORTED;
-	return MSR_OK;
-}
-
-static enum msr_result x2apic_write(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
-				    uint64_t value)
-{
-	struct lapic *l = v->lapic;
-	uint32_t reg = (index - MSR_X2APIC) * 0x10;
-
-	if (!lapic_x2apic(l))
-		return MSR_UNSUPPORTED;
-	if (reg == APIC_ICR) {
-		write_icr(l, value);
-		return MSR_OK;
-	}
-	if (value >> 32)
-		return MSR_INVALID;
-	switch (reg) {
-	case APIC_EOI:
-	case APIC_ESR:
-		if (value)
-			return MSR_INVALID;
-		break;
-	case APIC_TPR:
-		if (value & ~0xffull)
-			return MSR_INVALID;
-		break;
-	case APIC_SELF_IPI:
-		if ((value & ~0xffull) || value < FIRST_VECTOR)
-			return MSR_INVALID;
-		lapic_request(l, value, false);
-		return MSR_OK;
-	case APIC_SVR:
-	case APIC_TIMER_INITIAL:
-	case APIC_TIMER_DIVIDE:
-	case APIC_LVT_TIMER ... APIC_LVT_ERROR:
-		break;
-	default:
-		return MSR_UNSUPPORTED;
-	}
-	lapic_write(l, reg, value);
-	return MSR_OK;
-}
-
-static enum msr_result deadline_read(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
-				     uint64_t *value)
-{
-	*value = v->lapic->deadline;
-	return MSR_OK;
-}
-
-static enum msr_result deadline_write(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
-				      uint64_t value)
-{
-	lapic_timer_deadline(v->lapic, value);
-	return MSR_OK;
-}
-
-static const struct msr_policy lapic_msrs[] = {
-	{.name = "apic_base",
-	 .index = MSR_APIC_BASE,
-	 .count = 1,
-	 .read = MSR_EMULATED,
-	 .write = MSR_EMULATED,
-	 .valid = UINT64_MAX,
-	 .rd = base_read,
-	 .wr = base_write},
-	{.name = "x2apic",
-	 .index = MSR_X2APIC,
-	 .count = 0x40,
-	 .read = MSR_EMULATED,
-	 .write = MSR_EMULATED,
-	 NEEDS(1, REG_ECX, 21),
-	 .valid = UINT64_MAX,
-	 .rd = x2apic_read,
-	 .wr = x2apic_write},
-	{.name = "tsc_deadline",
-	 .index = MSR_TSC_DEADLINE,
-	 .count = 1,
-	 .read = MSR_EMULATED,
-	 .write = MSR_EMULATED,
-	 NEEDS(1, REG_ECX, 24),
-	 .valid = UINT64_MAX,
-	 .rd = deadline_read,
-	 .wr = deadline_write},
-};
-MSR_POLICIES(lapic_msrs);
 
 static uint8_t cr8_read(struct x86_vcpu *v)
 {

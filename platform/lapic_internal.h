@@ -22,12 +22,20 @@ enum lapic_lvt_bits {
 	LVT_TIMER_ONE_SHOT = 0 << 17, LVT_TIMER_PERIODIC = 1 << 17, LVT_TIMER_DEADLINE = 2 << 17,
 };
 
+/* IA32_APIC_BASE (SDM vol. 3, 11.4.4). */
+enum { BASE_BSP = BIT(8), BASE_X2APIC = BIT(10), BASE_ENABLE = BIT(11) };
+
+enum { FIRST_VECTOR = 16 }; /* those below are illegal */
+
 bool lapic_x2apic(const struct lapic *l);
 uint32_t lapic_logical_id(const struct lapic *l);
 
 /* Registers by offset, widths and modes checked. */
 uint32_t lapic_read(struct lapic *l, uint32_t reg);
 void lapic_write(struct lapic *l, uint32_t reg, uint32_t value);
+
+/* Writes the interrupt command register, whole, and carries the command out. */
+void lapic_write_icr(struct lapic *l, uint64_t value);
 
 /* An interrupt arrives. */
 void lapic_request(struct lapic *l, uint8_t vector, bool level);

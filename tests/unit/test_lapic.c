@@ -14,6 +14,7 @@
 #include "socle/guest/cpuid.h"
 #include "../../platform/lapic.c"
 #include "../../platform/lapic_ipi.c"
+#include "../../platform/lapic_msr.c"
 /* Each file has helpers of its own under these names. */
 #define mode timer_mode_of
 #include "../../platform/lapic_timer.c"
