@@ -79,10 +79,25 @@ static void switch_sides(void)
 	}
 }
 
+/* Back to the prompt when the guest in front has stopped and all it wrote is shown. */
+static void leave_stopped(void)
+{
+	const struct guest_console *guest = mux_front();
+
+	if (!guest || guest->vm->state != VM_STOPPED || guest->shown < guest->written)
+		return;
+	mux_switch(NULL);
+	tty_fresh_line();
+	format_sink(&tty, "[socle] %s is stopped\n", guest->vm->settings.name);
+	shell_show();
+}
+
 void console_input(uint8_t byte)
 {
 	if (!running)
 		return;
+	/* What is typed now is not for a guest that is gone. */
+	leave_stopped();
 	if (byte == SWITCH_KEY)
 		switch_sides();
 	else if (mux_front())
@@ -93,13 +108,6 @@ void console_input(uint8_t byte)
 
 void console_poll(void)
 {
-	const struct guest_console *guest = mux_front();
-
 	mux_poll();
-	if (!guest || guest->vm->state != VM_STOPPED || guest->shown < guest->written)
-		return;
-	mux_switch(NULL);
-	tty_fresh_line();
-	format_sink(&tty, "[socle] %s is stopped\n", guest->vm->settings.name);
-	shell_show();
+	leave_stopped();
 }

@@ -8,7 +8,7 @@ enum {
 	CMOS_INDEX = 0x70, CMOS_DATA = 0x71,
 	RTC_SECOND = 0, RTC_MINUTE = 2, RTC_HOUR = 4, RTC_DAY = 7, RTC_MONTH = 8, RTC_YEAR = 9,
 	RTC_A = 10, RTC_B = 11, RTC_CENTURY = 0x32,
-	A_UPDATING = 0x80, B_BINARY = 4, B_24H = 2, HOUR_PM = 0x80, TRIES = 1000000,
+	RTC_C = 12, A_UPDATING = 0x80, A_RATE = 0xf, A_RATE_8HZ = 13, B_PERIODIC = 0x40, B_BINARY = 4, B_24H = 2, HOUR_PM = 0x80, TRIES = 1000000,
 };
 
 struct reading {
@@ -68,4 +68,21 @@ uint64_t cmos_read_time(void)
 		    number(a.day, binary)) *
 		       86400ull +
 	       hour * 3600ull + number(a.minute, binary) * 60ull + number(a.second, binary);
+}
+
+void cmos_tick_start(void)
+{
+	uint8_t a = cmos(RTC_A), b;
+
+	out8(CMOS_INDEX, RTC_A);
+	out8(CMOS_DATA, (a & ~(A_UPDATING | A_RATE)) | A_RATE_8HZ);
+	b = cmos(RTC_B);
+	out8(CMOS_INDEX, RTC_B);
+	out8(CMOS_DATA, b | B_PERIODIC);
+	cmos_tick_acknowledge();
+}
+
+void cmos_tick_acknowledge(void)
+{
+	(void)cmos(RTC_C);
 }

@@ -247,8 +247,6 @@ static void print_vcpus(struct vm *vm, struct format_sink *out)
 			{"reinjected", s->reinjected},
 			{"decoded", s->decoded},
 			{"decode-hits", s->decode_hits},
-			{"msr-reads", s->msr_reads},
-			{"msr-writes", s->msr_writes},
 			{"msr-faults", s->msr_faults},
 			{"ports", s->ports},
 			{"mmio", s->mmio},

@@ -173,6 +173,23 @@ static void start_memory(void)
 			 boot.modules_dropped, BOOT_MODULES_MAX);
 }
 
+/*
+ * QEMU's TCG, at least up to 7.2, changes the CPU's request bits at each #VMEXIT without the lock
+ * under which its other threads set them, and so now and then loses one: the interrupt is pending
+ * in the local APIC, and the CPU does not know. Without another interrupt that would be for ever.
+ */
+static void start_emulator_tick(void)
+{
+	const struct acpi_irq *irq = &acpi_info.isa[8];
+
+	if (!acpi_info.ioapic || irq->gsi < acpi_info.ioapic_gsi)
+		return;
+	interrupt_bind(HOST_VEC_CLOCK, cmos_tick_acknowledge);
+	ioapic_route(phys_to_virt(acpi_info.ioapic), irq->gsi - acpi_info.ioapic_gsi,
+		     HOST_VEC_CLOCK, boot_cpu.apic_id, irq->level, irq->active_low);
+	cmos_tick_start();
+}
+
 static void start_machine(void)
 {
 	status_t status = acpi_init(boot.has_rsdp ? boot.rsdp : NULL);
@@ -198,6 +215,8 @@ static void start_machine(void)
 	interrupt_bind(HOST_VEC_SERIAL, serial_arrived);
 	if (acpi_info.ioapic)
 		ioapic_mask_all(paging_map_device(acpi_info.ioapic, PAGE_SIZE));
+	if (cpu_has(CPU_HYPERVISOR))
+		start_emulator_tick();
 	/* COM1 and COM3 share line 4, COM2 and COM4 line 3. */
 	line = options.serial_port == 0x2f8 || options.serial_port == 0x2e8 ? 3 : 4;
 	irq = &acpi_info.isa[line];

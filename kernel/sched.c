@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The scheduler: round robin with a time slice, on the boot CPU. */
-#include "socle/cpu/regs.h"
 #include "socle/kernel/log.h"
 #include "socle/kernel/sched.h"
 #include "socle/kernel/time.h"

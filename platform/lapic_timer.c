@@ -56,8 +56,11 @@ void lapic_timer_fire(struct timer *t)
 		now = time_now();
 		late = now > l->timer_start ? (now - l->timer_start) / period(l) : 0;
 		l->timer_start += late * period(l);
-		/* A guest that counts ticks gets those, too, that it could not take in time. */
-		if (!(l->lvt[LVT_TIMER] & LVT_MASKED))
+		/*
+		 * A guest that counts ticks gets those, too, that it could not take in time; but
+		 * not if they come so fast that it would never catch up.
+		 */
+		if (!(l->lvt[LVT_TIMER] & LVT_MASKED) && period(l) >= NS_PER_MS)
 			l->timer_missed += MIN(late, (uint64_t)MISSED_MAX) + lapic_timer_waits(l);
 		l->timer_missed = MIN(l->timer_missed, (uint32_t)MISSED_MAX);
 		arm(l);

@@ -591,6 +591,7 @@ static void test_slow_line(void **state)
 static void test_waiting_input(void **state)
 {
 	(void)state;
+	vms[0].state = VM_RUNNING;
 	type("\x1d");
 	uart_takes = 0;
 	type("hello");
@@ -614,6 +615,18 @@ static void test_waiting_input(void **state)
 	uart_takes = SIZE_MAX;
 	guest.sink.rx_room(&guest.sink);
 	assert_int_equal(typed_len, 5);
+}
+
+/* What is typed after the switch to a guest that has stopped is for the prompt. */
+static void test_stopped_guest(void **state)
+{
+	(void)state;
+	type("\x1d");
+	assert_ptr_equal(mux_front(), &guest);
+	type("echo ok\r");
+	assert_null(mux_front());
+	assert_int_equal(typed_len, 0);
+	assert_string_equal(shown(1), "ok");
 }
 
 static void test_noise(void **state)
@@ -714,6 +727,7 @@ int main(void)
 		cmocka_unit_test_setup(test_lost_output, fresh),
 		cmocka_unit_test_setup(test_slow_line, fresh),
 		cmocka_unit_test_setup(test_waiting_input, fresh),
+		cmocka_unit_test_setup(test_stopped_guest, fresh),
 		cmocka_unit_test_setup(test_noise, fresh),
 		cmocka_unit_test_setup(test_random, fresh),
 	};

@@ -15,8 +15,11 @@ enum {
 	PORT_B_SPEAKER = 2,
 	MEASURE_TICKS = PIT_HZ / 100, /* 10 ms */
 	READ_TRIES = 8,
+	MEASURE_TRIES = 10,
 	MAX_READS = 10000000, /* several seconds, with a counter that stands still */
 };
+
+enum outcome { MEASURED, HELD_UP, STANDS_STILL };
 
 uint64_t tsc_hz;
 uint64_t tsc_to_ns;
@@ -57,9 +60,31 @@ static struct sample sample(void)
 	return best;
 }
 
+/*
+ * Waits for MEASURE_TICKS between two samples. An emulator that is held up meanwhile would let the
+ * 16-bit counter wrap unseen, so a pause as long as half of the whole asks for another try.
+ */
+static enum outcome measure(struct sample *first, struct sample *last)
+{
+	uint64_t longest = 0, before, now;
+
+	*first = sample();
+	before = first->tsc;
+	for (unsigned i = 0; ((first->pit - pit_read()) & 0xffff) < MEASURE_TICKS; i++) {
+		if (i == MAX_READS)
+			return STANDS_STILL;
+		now = rdtsc();
+		longest = MAX(longest, now - before);
+		before = now;
+	}
+	*last = sample();
+	return longest > (last->tsc - first->tsc) / 2 ? HELD_UP : MEASURED;
+}
+
 bool tsc_calibrate(void)
 {
 	struct sample first, last;
+	enum outcome outcome;
 	uint64_t ticks;
 
 	out8(PORT_B, (in8(PORT_B) & ~PORT_B_SPEAKER) | PORT_B_GATE2);
@@ -67,14 +92,14 @@ bool tsc_calibrate(void)
 	out8(PIT_CHANNEL2, 0xff);
 	out8(PIT_CHANNEL2, 0xff);
 	apic_timer_measure();
-	first = sample();
-	for (unsigned i = 0; first.pit - pit_read() < MEASURE_TICKS; i++) {
-		if (i == MAX_READS)
-			return false;
-		cpu_pause();
+	for (unsigned i = 0; i < MEASURE_TRIES; i++) {
+		outcome = measure(&first, &last);
+		if (outcome != HELD_UP)
+			break;
 	}
-	last = sample();
-	ticks = first.pit - last.pit;
+	if (outcome == STANDS_STILL)
+		return false;
+	ticks = (first.pit - last.pit) & 0xffff;
 	tsc_hz = (last.tsc - first.tsc) * PIT_HZ / ticks;
 	tsc_to_ns = (1000000000ull << 32) / tsc_hz;
 	apic_timer_rate((uint64_t)(last.apic - first.apic) * PIT_HZ / ticks);

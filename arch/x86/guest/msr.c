@@ -157,8 +157,8 @@ void msr_create(struct x86_vcpu *v)
 	for (unsigned n = 0; n < rows; n++) {
 		const struct cpuid_bit *needs = &row[n].policy->needs;
 
-		if (!needs->used || cpuid_guest_bit(v->cpuid, needs->leaf, needs->reg, needs->bit))
-			v->msr_offered[n / 64] |= BIT(n % 64);
+		v->msr_offered[n] = !needs->used ||
+				    cpuid_guest_bit(v->cpuid, needs->leaf, needs->reg, needs->bit);
 	}
 }
 
@@ -167,8 +167,8 @@ static __always_inline const struct row *row_for(const struct x86_vcpu *v, uint3
 {
 	unsigned n = find_row(index);
 
-	/* The bit of NONE is never set. */
-	if (unlikely(!(v->msr_offered[n / 64] >> n % 64 & 1)))
+	/* NONE is never offered. */
+	if (unlikely(!v->msr_offered[n]))
 		return NULL;
 	return &row[n];
 }
@@ -180,7 +180,6 @@ __hot enum msr_result msr_guest_read(struct x86_vcpu *v, uint32_t index, uint64_
 	*value = 0;
 	if (unlikely(!r))
 		return MSR_UNSUPPORTED;
-	v->stats.msr_reads++;
 	switch ((enum msr_action)r->read) {
 	case MSR_EMULATED:
 		return r->rd(v, index, slot_for(v, r, index), value);
@@ -203,7 +202,6 @@ __hot enum msr_result msr_guest_write(struct x86_vcpu *v, uint32_t index, uint64
 
 	if (unlikely(!r))
 		return MSR_UNSUPPORTED;
-	v->stats.msr_writes++;
 	switch ((enum msr_action)r->write) {
 	case MSR_EMULATED:
 		if (unlikely(value & r->invalid))

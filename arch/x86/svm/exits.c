@@ -113,7 +113,7 @@ static __noinline __hot int on_rdmsr(struct svm_vcpu *s)
 
 static __noinline __hot int on_wrmsr(struct svm_vcpu *s)
 {
-	s->count[SVM_EXIT_MSR]++;
+	s->count[COUNT_WRMSR]++;
 	if (exit_msr_write(&s->x))
 		advance(s, OPCODE_WRMSR, 2);
 	return tail(s);
@@ -316,7 +316,7 @@ static const struct exit_entry exits[SVM_EXIT_CODES] = {
 	[SVM_EXIT_HLT] = {"hlt", on_hlt},
 	[SVM_EXIT_INVLPGA] = {"invlpga", on_undefined},
 	[SVM_EXIT_IOIO] = {"ioio", NULL},
-	[SVM_EXIT_MSR] = {"msr", NULL},
+	[SVM_EXIT_MSR] = {"rdmsr", NULL},
 	[SVM_EXIT_SHUTDOWN] = {"shutdown", on_shutdown},
 	[SVM_EXIT_VMRUN] = {"vmrun", on_undefined},
 	[SVM_EXIT_VMMCALL] = {"vmmcall", NULL},

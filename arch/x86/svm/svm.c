@@ -214,6 +214,8 @@ static const char *svm_exit_count(struct x86_vcpu *v, unsigned index, uint64_t *
 	*n = svm_vcpu(v)->count[index];
 	if (index == COUNT_NPF)
 		return "npf";
+	if (index == COUNT_WRMSR)
+		return "wrmsr";
 	return index == COUNT_OTHER ? "unknown" : svm_exit_name(index);
 }
 

@@ -6,8 +6,8 @@
 #include "socle/guest/vcpu.h"
 #include "vmcb.h"
 
-/* Exits are counted by code; codes from 0x400 on and unknown ones have places of their own. */
-enum { COUNT_NPF = SVM_EXIT_CODES, COUNT_OTHER, EXIT_COUNTS };
+/* Exits are counted by code; WRMSR, codes from 0x400 on and unknown ones have their own places. */
+enum { COUNT_NPF = SVM_EXIT_CODES, COUNT_WRMSR, COUNT_OTHER, EXIT_COUNTS };
 
 struct svm_vcpu {
 	struct vmcb *vmcb;	  /* at 0: for the entry code */

@@ -8,4 +8,8 @@
 /* Reads the clock, taken to be UTC: seconds since 1970-01-01. About a second in the worst case. */
 uint64_t cmos_read_time(void);
 
+/* Turns on the clock's periodic interrupt, 8 a second; each must be acknowledged. */
+void cmos_tick_start(void);
+void cmos_tick_acknowledge(void);
+
 #endif

@@ -70,7 +70,7 @@ struct x86_stats {
 	uint64_t reinjected;  /* deliveries that had to be repeated */
 	uint64_t decoded;     /* instructions decoded in full */
 	uint64_t decode_hits; /* found in the decode cache */
-	uint64_t msr_reads, msr_writes, msr_faults;
+	uint64_t msr_faults;  /* accesses that were refused with #GP */
 	uint64_t ports, mmio, populated;
 };
 
@@ -86,11 +86,11 @@ struct x86_vcpu {
 	struct fetch_window fetch[FETCH_WINDOWS]; /* by page number modulo their number */
 	struct io_region *last_mmio;		  /* device of the last access; NULL: none */
 	struct decode_entry decode[DECODE_CACHE_SIZE];
-	uint64_t msr[MSR_SLOTS]; /* values of stored MSRs, by slot of the policy */
-	uint64_t msr_offered[4]; /* rows of the MSR table that its CPU model has, a bit each */
-	uint64_t tsc_adjust;	 /* IA32_TSC_ADJUST */
-	uint64_t pvclock;	 /* where the guest wants its time, and bit 0: it does */
-	uint64_t tsc_offset;	 /* guest TSC = host TSC + this */
+	uint64_t msr[MSR_SLOTS];       /* values of stored MSRs, by slot of the policy */
+	bool msr_offered[256];	       /* rows of the MSR table that its CPU model has */
+	uint64_t tsc_adjust;	       /* IA32_TSC_ADJUST */
+	uint64_t pvclock;	       /* where the guest wants its time, and bit 0: it does */
+	uint64_t tsc_offset;	       /* guest TSC = host TSC + this */
 	uint64_t xcr0, tsc_aux, dr[4]; /* while not loaded in the CPU: see context.h */
 	void *fpu;		       /* XSAVE or FXSAVE area, used while not loaded */
 	bool waits_for_sipi;	       /* after INIT */
