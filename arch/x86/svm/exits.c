@@ -8,13 +8,22 @@
 #include "svm.h"
 #include "svm_insn.h"
 
-/* The slow half of advance(): unusual bytes, single step, or a fetch that leaves its page. */
+/*
+ * The other half of advance(): a CPU that saves the next RIP, or unusual bytes, single step, a fetch
+ * that leaves its page.
+ */
 static __noinline void advance_slow(struct svm_vcpu *s)
 {
 	struct x86_vcpu *v = &s->x;
 	struct x86_exception x;
 	struct insn insn;
 
+	/* No bytes are needed where the CPU tells the length (APM vol. 2, 15.7.1). */
+	if (s->next_rip && !(s->vmcb->rflags & (RFLAGS_TF | RFLAGS_RF))) {
+		s->vmcb->rip = s->vmcb->next_rip;
+		s->vmcb->int_state = 0;
+		return;
+	}
 	/* The bytes did not look as they must: perhaps the window shows what was there before. */
 	fetch_close(v);
 	switch (x86_decode(v, &insn, &x)) {

@@ -79,6 +79,7 @@ static struct x86_vcpu *svm_vcpu_create(struct vm *vm, unsigned id)
 	}
 	s->vmcb = vmcb;
 	s->vmcb_pa = virt_to_phys(vmcb);
+	s->next_rip = cpu_has(CPU_SVM_NRIPS);
 	s->x.base.vm = vm;
 	s->x.base.id = id;
 	return &s->x;
@@ -135,7 +136,6 @@ static void svm_vcpu_reset(struct x86_vcpu *v)
 	c->g_pat = *msr_stored(v, MSR_PAT);
 	v->state.gpr[GPR_RDX] = cpuid(1, 0).eax;
 	s->asid_generation = 0;
-	s->nmi_window = false;
 }
 
 /* At the next entry; the svm_prepare() after it ends that. */

@@ -14,7 +14,7 @@ struct svm_vcpu {
 	uint64_t vmcb_pa;	  /* at 8: likewise */
 	uint64_t asid_generation; /* in which vmcb->asid was handed out; 0: never */
 	bool loaded;		  /* VMLOAD state is in the CPU, not in the VMCB */
-	bool nmi_window;	  /* IRET is intercepted, to see the end of an NMI's handler */
+	bool next_rip;		  /* the CPU saves it at exits */
 	struct x86_vcpu x;	  /* at 128: general registers for the entry code */
 	uint64_t count[EXIT_COUNTS];
 };
