@@ -5,6 +5,7 @@
 #include "socle/drivers/acpi.h"
 #include "socle/kernel/log.h"
 #include "socle/kernel/machine.h"
+#include "socle/kernel/time.h"
 
 enum {
 	KBC_COMMAND = 0x64, KBC_INPUT_FULL = 2, KBC_PULSE_RESET = 0xfe,
@@ -68,6 +69,9 @@ void machine_poweroff(unsigned status)
 			out16(acpi_info.pm1b_control,
 			      acpi_info.s5_type_b << PM1_SLP_TYP_SHIFT | PM1_SLP_EN);
 	}
+	/* An emulator or a slow embedded controller takes a while to carry it out. */
+	for (uint64_t start = time_now(); time_now() - start < NS_PER_SEC;)
+		cpu_pause();
 	log_info("power-off is not possible through ACPI here: halted, it is safe to turn it off");
 	machine_halt();
 }

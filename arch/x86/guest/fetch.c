@@ -3,8 +3,6 @@
 #include "socle/guest/walk.h"
 #include "socle/string.h"
 
-enum { FETCH_MAX = 16 };
-
 void fetch_close(struct x86_vcpu *v)
 {
 	for (unsigned i = 0; i < FETCH_WINDOWS; i++)
@@ -43,12 +41,24 @@ static uint64_t low_bytes(unsigned n)
 	return n >= 8 ? UINT64_MAX : BIT(8 * n) - 1;
 }
 
-static __noinline const struct insn *decode_anew(struct x86_vcpu *v, uint64_t la,
-						 enum insn_mode mode, const uint64_t *bytes)
+const struct insn *x86_decode_far(struct x86_vcpu *v, uint64_t la, enum insn_mode mode)
+{
+	uint64_t offset = la & (PAGE_SIZE - 1);
+
+	if (offset > PAGE_SIZE - FETCH_MAX || !refill(v, la))
+		return NULL;
+	return x86_decode_anew(v, la, mode, fetch_window(v, la)->host + offset);
+}
+
+const struct insn *x86_decode_anew(struct x86_vcpu *v, uint64_t la, enum insn_mode mode,
+				   const uint8_t *p)
 {
 	struct decode_entry *e = &v->decode[la % DECODE_CACHE_SIZE];
+	uint64_t bytes[2];
 	struct insn insn;
 
+	/* One copy, so that bytes which another vCPU changes meanwhile cannot mix. */
+	memcpy(bytes, p, sizeof(bytes));
 	v->stats.decoded++;
 	if (insn_decode(&insn, (const uint8_t *)bytes, FETCH_MAX, mode) != INSN_OK)
 		return NULL;
@@ -59,30 +69,6 @@ static __noinline const struct insn *decode_anew(struct x86_vcpu *v, uint64_t la
 		.mode = mode,
 		.insn = insn,
 	};
-	return &e->insn;
-}
-
-__hot const struct insn *x86_decode_fast(struct x86_vcpu *v, uint64_t la, uint64_t cr3,
-					 enum insn_mode mode)
-{
-	struct decode_entry *e = &v->decode[la % DECODE_CACHE_SIZE];
-	const struct fetch_window *f = fetch_window(v, la);
-	uint64_t offset = la - f->page;
-	uint64_t bytes[2];
-
-	if (unlikely(offset > PAGE_SIZE - FETCH_MAX || f->cr3 != cr3 ||
-		     !walk_trail_holds(&f->trail))) {
-		offset = la & (PAGE_SIZE - 1);
-		if (offset > PAGE_SIZE - FETCH_MAX || !refill(v, la))
-			return NULL;
-	}
-	/* One copy, so that bytes which another vCPU changes meanwhile cannot mix. */
-	memcpy(bytes, f->host + offset, sizeof(bytes));
-	if (unlikely(e->la != la || e->mode != mode ||
-		     (((bytes[0] ^ e->bytes[0]) & e->mask[0]) |
-		      ((bytes[1] ^ e->bytes[1]) & e->mask[1]))))
-		return decode_anew(v, la, mode, bytes);
-	v->stats.decode_hits++;
 	return &e->insn;
 }
 

@@ -205,22 +205,17 @@ void x86_emulate(struct x86_vcpu *v)
 		emulate_insn(v, &insn, false);
 }
 
-/* The access @f, with the short way first: @r is the device there, NULL if none. */
+/* The access @f to device @r, with the short way first. Returns as exit_nested_fault(). */
 static __always_inline unsigned device_access(struct x86_vcpu *v, const struct nested_fault *f,
 					      struct io_region *r)
 {
-	const struct insn *insn =
-		f->flags & NESTED_TRACE ? NULL : x86_decode_fast(v, f->la, f->cr3, f->mode);
+	const struct insn *insn = x86_decode_fast(v, f->la, f->cr3, f->mode);
 	bool write = f->flags & NESTED_WRITE;
-	uint32_t offset;
+	uint32_t offset = f->gpa - r->base;
 
 	/* The short way: a plain move, whose address the CPU worked out for us. */
-	if (unlikely(!insn || !r || insn->mov != (write ? INSN_MOV_STORE : INSN_MOV_LOAD))) {
-		x86_emulate(v);
-		return 0;
-	}
-	offset = f->gpa - r->base;
-	if (unlikely(!(r->widths & insn->msize) || offset + insn->msize > r->len ||
+	if (unlikely(!insn || insn->mov != (write ? INSN_MOV_STORE : INSN_MOV_LOAD) ||
+		     !(r->widths & insn->msize) || offset + insn->msize > r->len ||
 		     insn->reg == GPR_RSP)) {
 		x86_emulate(v);
 		return 0;
@@ -244,7 +239,7 @@ static __noinline __cold void no_memory(struct x86_vcpu *v, const char *what, ui
 		(unsigned long long)v->state.rip);
 }
 
-/* Not a plain access of a device: RAM to be populated, a hole, or the end of the guest. */
+/* Not a plain access of a device: RAM to be populated, a hole, single step, the guest's end. */
 static __noinline unsigned other_fault(struct x86_vcpu *v, const struct nested_fault *f)
 {
 	switch (guest_populate(&v->base.vm->mem, f->gpa)) {
@@ -266,7 +261,7 @@ static __noinline unsigned other_fault(struct x86_vcpu *v, const struct nested_f
 	else if (v->events.retry_valid)
 		no_memory(v, "stack or descriptor table outside of memory for an event", f->gpa);
 	else
-		return device_access(v, f, NULL);
+		x86_emulate(v);
 	return 0;
 }
 
@@ -277,7 +272,8 @@ __hot unsigned exit_nested_fault(struct x86_vcpu *v, const struct nested_fault *
 	/* Most often the same device as last time. */
 	if (!r || f->gpa - r->base >= r->len)
 		v->last_mmio = r = io_find_mmio(&v->base.vm->io, f->gpa);
-	if (unlikely(!r || (f->flags & (NESTED_FETCH | NESTED_TABLE)) || v->events.retry_valid))
+	if (unlikely(!r || (f->flags & (NESTED_FETCH | NESTED_TABLE | NESTED_TRACE)) ||
+		     v->events.retry_valid))
 		return other_fault(v, f);
 	return device_access(v, f, r);
 }

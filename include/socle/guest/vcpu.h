@@ -28,7 +28,7 @@ enum x86_group {
 	X86_ALL = MASK(5, 0),
 };
 
-enum { FETCH_WINDOWS = 8, DECODE_CACHE_SIZE = 64, MSR_SLOTS = 128 };
+enum { FETCH_MAX = 16, FETCH_WINDOWS = 8, DECODE_CACHE_SIZE = 64, MSR_SLOTS = 128 };
 
 /*
  * A page that instructions were fetched from, to look at their bytes without a walk. It holds as
@@ -36,7 +36,7 @@ enum { FETCH_WINDOWS = 8, DECODE_CACHE_SIZE = 64, MSR_SLOTS = 128 };
  * VCPU_REQ_FLUSH, which whoever takes a page away from a guest must send to all its vCPUs.
  */
 #define FETCH_NOWHERE BIT(62) /* not canonical: no instruction lies there */
-enum { WALK_LEVELS = 4 };
+enum { WALK_LEVELS = 5 };
 
 /* The entries through which a walk went; unused ones point to a zero. */
 struct walk_trail {

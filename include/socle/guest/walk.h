@@ -5,6 +5,7 @@
 
 #include "socle/guest/emulate.h"
 #include "socle/guest/vcpu.h"
+#include "socle/string.h"
 
 /*
  * Translates linear address @la for an access (mask of enum emul_access) as the CPU would in the
@@ -25,17 +26,40 @@ bool x86_walk_trail(struct x86_vcpu *v, uint64_t la, uint32_t access, uint64_t *
 /* True while the entries of @trail are what they were. */
 static __always_inline bool walk_trail_holds(const struct walk_trail *t)
 {
+	/* Unrolled by hand, as this is in the path of each access to a device. */
 	return !((READ_ONCE(*t->entry[0]) ^ t->value[0]) | (READ_ONCE(*t->entry[1]) ^ t->value[1]) |
-		 (READ_ONCE(*t->entry[2]) ^ t->value[2]) | (READ_ONCE(*t->entry[3]) ^ t->value[3]));
+		 (READ_ONCE(*t->entry[2]) ^ t->value[2]) | (READ_ONCE(*t->entry[3]) ^ t->value[3]) |
+		 (READ_ONCE(*t->entry[4]) ^ t->value[4]));
 }
 
 /*
- * The instruction at linear address @la out of the decode cache, decoded first if need be. NULL if
- * its bytes cannot be had the short way, or the decoder refuses them: then x86_decode() tells why.
- * Valid until the next call.
+ * The instruction at linear address @la. NULL if its bytes cannot be had the short way, or the
+ * decoder refuses them: then x86_decode() tells why. Valid until the next call. These two are for
+ * what follows: the first opens a window to the page, the second decodes the bytes at @p.
  */
-const struct insn *x86_decode_fast(struct x86_vcpu *v, uint64_t la, uint64_t cr3,
-				   enum insn_mode mode);
+const struct insn *x86_decode_far(struct x86_vcpu *v, uint64_t la, enum insn_mode mode);
+const struct insn *x86_decode_anew(struct x86_vcpu *v, uint64_t la, enum insn_mode mode,
+				   const uint8_t *p);
+
+/* The same out of the decode cache, if the guest's bytes are still what was decoded. */
+static __always_inline const struct insn *x86_decode_fast(struct x86_vcpu *v, uint64_t la,
+							  uint64_t cr3, enum insn_mode mode)
+{
+	struct decode_entry *e = &v->decode[la % DECODE_CACHE_SIZE];
+	const struct fetch_window *f = fetch_window(v, la);
+	uint64_t offset = la - f->page, bytes[2];
+
+	if (unlikely(offset > PAGE_SIZE - FETCH_MAX || f->cr3 != cr3 ||
+		     !walk_trail_holds(&f->trail)))
+		return x86_decode_far(v, la, mode);
+	memcpy(bytes, f->host + offset, sizeof(bytes));
+	if (unlikely(e->la != la || e->mode != mode ||
+		     (((bytes[0] ^ e->bytes[0]) & e->mask[0]) |
+		      ((bytes[1] ^ e->bytes[1]) & e->mask[1]))))
+		return x86_decode_anew(v, la, mode, f->host + offset);
+	v->stats.decode_hits++;
+	return &e->insn;
+}
 
 /*
  * Decodes the instruction at the guest's RIP. EMUL_EXCEPTION fills @x; EMUL_UNSUPPORTED: the
