@@ -24,8 +24,7 @@ static __noinline void advance_slow(struct svm_vcpu *s)
 		s->vmcb->int_state = 0;
 		return;
 	}
-	/* The bytes did not look as they must: perhaps the window shows what was there before. */
-	fetch_close(v);
+	/* From bytes that the guest's page tables lead to now, not from an old window. */
 	switch (x86_decode(v, &insn, &x)) {
 	case EMUL_OK:
 		break;
@@ -155,7 +154,6 @@ static __noinline __hot int on_ioio(struct svm_vcpu *s)
 	s->count[SVM_EXIT_IOIO]++;
 	c->int_state = 0;
 	if (unlikely((info & IOIO_STRING) || (c->rflags & (RFLAGS_TF | RFLAGS_RF)))) {
-		fetch_close(&s->x);
 		x86_emulate_io(&s->x, port, size);
 		return tail(s);
 	}
