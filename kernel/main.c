@@ -272,12 +272,23 @@ static enum vcpu_leave first_run(struct vcpu *v)
 	return sched.run(v);
 }
 
+/* Never comes back: the page below the stack is not mapped, and a double fault tells so. */
+static __noinline unsigned overflow_stack(unsigned depth)
+{
+	volatile char frame[512];
+
+	frame[0] = depth;
+	return depth == UINT32_MAX ? 0 : overflow_stack(depth + 1) + frame[0];
+}
+
 /* On the final stack. */
 static void run(void)
 {
 	static const struct sched_ops measured = {first_run, poll};
 
 	self_check();
+	if (options.overflow_stack)
+		log_info("the stack did not overflow: %u", overflow_stack(0));
 	start_machine();
 	start_virtualization();
 	sched = (struct sched_ops){vendor->run, poll};
@@ -298,7 +309,7 @@ void kernel_main(uint64_t info_pa, uint64_t entry_tsc)
 	banner();
 	if (options.unknown[0])
 		log_warn("option '%s' on the command line is unknown or has a bad value: use "
-			 "serial=PORT[,BAUD], debug-exit=PORT or bench",
+			 "serial=PORT[,BAUD], debug-exit=PORT, bench or selftest=stack",
 			 options.unknown);
 	start_memory();
 	stack = make_stack(&boot_cpu, STACK_MAIN);

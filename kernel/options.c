@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Parses the hypervisor's command line: serial=PORT[,BAUD] debug-exit=PORT bench. */
+/* Parses the hypervisor's command line: serial=PORT[,BAUD] debug-exit=PORT bench selftest=stack. */
 #include "options.h"
 #include "socle/string.h"
 
@@ -43,6 +43,10 @@ static bool parse_word(struct options *o, const char *s, size_t len)
 {
 	if (len == 5 && !strncmp(s, "bench", 5)) {
 		o->bench = true;
+		return true;
+	}
+	if (len == 14 && !strncmp(s, "selftest=stack", 14)) {
+		o->overflow_stack = true;
 		return true;
 	}
 	if (len > 7 && !strncmp(s, "serial=", 7))

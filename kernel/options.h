@@ -10,6 +10,7 @@ struct options {
 	unsigned serial_baud;
 	uint16_t debug_exit; /* port of an emulator's debug-exit device; 0: none */
 	bool bench;	     /* measure and print the floor of exit costs */
+	bool overflow_stack; /* run into a guard page, to see it caught */
 	char unknown[64];    /* first word that is no option; empty: none */
 };
 

@@ -121,3 +121,13 @@ def test_no_npt():
     with Machine.boot(make_iso(conf(GOOD), {"hello.elf": image("hello")}),
                       cpu="max,-npt") as machine:
         machine.expect(r"(?i)nested paging[^\r\n]*")
+
+
+def test_stack_overflow():
+    """The page below a stack is not mapped: running into it is a double fault, told in full."""
+    iso = make_iso(conf(GOOD), {"hello.elf": image("hello")}, options="selftest=stack")
+    with Machine.boot(iso) as machine:
+        machine.expect(r"none writable and executable")
+        machine.expect(r"socle: exception 8,")
+        machine.expect(r"socle: panic: exception 8 in the hypervisor")
+        machine.expect(r"socle: stopped")
