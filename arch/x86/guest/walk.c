@@ -211,7 +211,8 @@ bool x86_walk_trail(struct x86_vcpu *v, uint64_t la, uint32_t access, uint64_t *
 	struct walk w = {.v = v, .access = access, .rights = RW | US, .trail = trail};
 	struct x86_exception x;
 
-	*trail = (struct walk_trail){.entry = {&no_entry, &no_entry, &no_entry, &no_entry, &no_entry}};
+	*trail = (struct walk_trail){
+		.entry = {&no_entry, &no_entry, &no_entry, &no_entry, &no_entry}};
 	*gpa = la;
 	if (!(v->state.cr0 & CR0_PG))
 		return true;

@@ -9,8 +9,8 @@
 #include "svm_insn.h"
 
 /*
- * The other half of advance(): a CPU that saves the next RIP, or unusual bytes, single step, a fetch
- * that leaves its page.
+ * The other half of advance(): a CPU that saves the next RIP, or unusual bytes, single step, a
+ * fetch that leaves its page.
  */
 static __noinline void advance_slow(struct svm_vcpu *s)
 {
