@@ -89,4 +89,13 @@ extern const struct pt_format pt_format_npt;
 /* To be called once before use: 1 GiB leaves only where the CPU has them. */
 void pt_x86_init(bool pages_1g);
 
+/* Nested tables for VMX (SDM vol. 3, 28.3). */
+extern const struct pt_format pt_format_ept;
+
+/*
+ * To be called once before use, with what IA32_VMX_EPT_VPID_CAP offers: 1 GiB leaves are made only
+ * where there are those of 2 MiB.
+ */
+void pt_ept_init(bool pages_2m, bool pages_1g);
+
 #endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Before an entry: requests, events to inject (SDM vol. 3, 26.6), write-back, flushes. */
+#include "socle/guest/vcpu.h"
+#include "vmx.h"
+#include "vmx_insn.h"
+
+static uint32_t encode(const struct x86_event *ev)
+{
+	static const uint8_t types[] = {
+		[EVENT_INTERRUPT] = INTR_TYPE_EXTERNAL,
+		[EVENT_NMI] = INTR_TYPE_NMI,
+		[EVENT_EXCEPTION] = INTR_TYPE_HARD_EXCEPTION,
+		[EVENT_SOFT_INTERRUPT] = INTR_TYPE_SOFT_INTERRUPT,
+	};
+
+	return (uint32_t)INTR_INFO_VALID | ev->vector |
+	       (uint32_t)types[ev->type] << INTR_INFO_TYPE_SHIFT |
+	       (ev->has_error ? (uint32_t)INTR_INFO_HAS_ERROR : 0);
+}
+
+void vmx_interrupted(struct vmx_vcpu *s, uint32_t info)
+{
+	struct x86_event ev = {.vector = info & INTR_INFO_VECTOR};
+
+	switch ((info & INTR_INFO_TYPE) >> INTR_INFO_TYPE_SHIFT) {
+	case INTR_TYPE_EXTERNAL:
+		ev.type = EVENT_INTERRUPT;
+		break;
+	case INTR_TYPE_NMI:
+		ev.type = EVENT_NMI;
+		break;
+	case INTR_TYPE_HARD_EXCEPTION:
+		ev.type = EVENT_EXCEPTION;
+		ev.has_error = info & INTR_INFO_HAS_ERROR;
+		if (ev.has_error)
+			ev.error = vmread(VMCS_IDT_VECTORING_ERROR);
+		break;
+	default: /* INT n, INT1, INT3, INTO: RIP is still there, so they will raise it again */
+		return;
+	}
+	events_interrupted(&s->x.events, &ev);
+	s->x.base.requests |= VCPU_REQ_EVENT;
+}
+
+static void open_window(struct vmx_vcpu *s, enum events_wait wait)
+{
+	uint32_t wanted = wait == EVENTS_INTERRUPT_WINDOW ? PRIMARY_INTERRUPT_WINDOW
+			  : wait == EVENTS_NMI_WINDOW	  ? PRIMARY_NMI_WINDOW
+							  : 0;
+	uint32_t primary =
+		(s->primary & ~(uint32_t)(PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW)) | wanted;
+
+	if (primary == s->primary)
+		return;
+	s->primary = primary;
+	vmwrite(VMCS_PRIMARY_CONTROLS, primary);
+}
+
+static void inject(struct vmx_vcpu *s, const struct x86_event *ev, uint32_t blocking)
+{
+	if (ev->has_payload) {
+		x86_load(&s->x, X86_CR | X86_DR);
+		events_apply_payload(&s->x.state, ev);
+		x86_dirty(&s->x, X86_CR | X86_DR);
+		vmx_write_back(s);
+	}
+	/*
+	 * A shadow does not outlive the delivery of an event. An NMI finds NMIs unblocked, also at
+	 * its second attempt, and blocks them (SDM vol. 3, 26.3.1.5 and 26.6.1.1).
+	 */
+	blocking &= ~(uint32_t)(BLOCKING_STI | BLOCKING_MOV_SS);
+	if (ev->type == EVENT_NMI)
+		blocking &= ~(uint32_t)BLOCKING_NMI;
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, blocking);
+	/* Bits 31:16 must be 0 (SDM vol. 3, 26.2.1.3). */
+	if (ev->has_error)
+		vmwrite(VMCS_ENTRY_EXCEPTION_ERROR, ev->error & 0xffff);
+	vmwrite(VMCS_ENTRY_INTR_INFO, encode(ev));
+}
+
+static void flush(struct vmx_vcpu *s)
+{
+	invept(INVEPT_SINGLE, vmread(VMCS_EPT_POINTER));
+	invvpid(INVVPID_SINGLE, s->vpid);
+	fetch_close(&s->x);
+}
+
+int vmx_prepare(struct vmx_vcpu *s)
+{
+	uint32_t requests = __atomic_exchange_n(&s->x.base.requests, 0, __ATOMIC_ACQUIRE);
+	struct x86_window window;
+	enum events_wait wait;
+	struct x86_event ev;
+	uint32_t blocking;
+
+	if (s->x.dirty)
+		vmx_write_back(s);
+	if (requests & VCPU_REQ_LEAVE) {
+		s->x.base.requests |= requests & (VCPU_REQ_EVENT | VCPU_REQ_FLUSH);
+		return 1 + VCPU_LEAVE_REQUESTED;
+	}
+	if (requests & VCPU_REQ_FLUSH)
+		flush(s);
+	if (!(requests & VCPU_REQ_EVENT))
+		return 0;
+	blocking = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+	/* The CPU knows when an IRET unblocked NMIs. */
+	s->x.events.nmi_blocked = blocking & BLOCKING_NMI;
+	window.nmis = !(blocking & (BLOCKING_STI | BLOCKING_MOV_SS));
+	window.interrupts = window.nmis && (vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF);
+	if (events_next(&s->x, window, &ev, &wait))
+		inject(s, &ev, blocking);
+	open_window(s, wait);
+	/* Two at once: the second has its turn after the next exit. */
+	if (s->x.events.retry_valid || s->x.events.exception_valid)
+		s->x.base.requests |= VCPU_REQ_EVENT;
+	return 0;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Registers that VMX switches neither at entries nor at exits: the guest's stay in the CPU. */
+#include "socle/cpu/features.h"
+#include "socle/cpu/regs.h"
+#include "vmx.h"
+
+/*
+ * We execute no SYSCALL and no SWAPGS, take no page fault that we survive and set no breakpoints,
+ * so these change hands only when another vCPU takes the CPU.
+ */
+static const uint32_t kept_msr[KEPT_MSRS] = {
+	[KEPT_STAR] = MSR_STAR,
+	[KEPT_LSTAR] = MSR_LSTAR,
+	[KEPT_CSTAR] = MSR_CSTAR,
+	[KEPT_SFMASK] = MSR_SFMASK,
+	[KEPT_KERNEL_GS_BASE] = MSR_KERNEL_GS_BASE,
+};
+
+enum { DR6_RESET = 0xffff0ff0 };
+
+/* Whose registers are in the CPU; NULL: nobody's. Per CPU; until SMP there is one. */
+static struct vmx_vcpu *resident;
+
+bool vmx_is_resident(const struct vmx_vcpu *s)
+{
+	return resident == s;
+}
+
+static void save(struct vmx_vcpu *s)
+{
+	for (unsigned i = 0; i < KEPT_MSRS; i++)
+		s->kept[i] = msr_read(kept_msr[i]);
+	s->cr2 = cr2_read();
+	__asm__ volatile("mov %%db6,%0" : "=r"(s->dr6));
+}
+
+void vmx_switch_to(struct vmx_vcpu *s)
+{
+	if (likely(resident == s))
+		return;
+	if (resident)
+		save(resident);
+	for (unsigned i = 0; i < KEPT_MSRS; i++)
+		msr_write(kept_msr[i], s->kept[i]);
+	cr2_write(s->cr2);
+	__asm__ volatile("mov %0,%%db6" ::"r"(s->dr6));
+	resident = s;
+}
+
+void vmx_switch_reset(struct vmx_vcpu *s)
+{
+	if (resident == s)
+		resident = NULL;
+	for (unsigned i = 0; i < KEPT_MSRS; i++)
+		s->kept[i] = 0;
+	s->cr2 = 0;
+	s->dr6 = DR6_RESET;
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Intel VMX: is it there, turning it on, and the life of a virtual CPU. */
+#include "socle/cpu/cpu.h"
+#include "socle/cpu/features.h"
+#include "socle/cpu/regs.h"
+#include "socle/guest/context.h"
+#include "socle/guest/cpuid.h"
+#include "socle/guest/msr.h"
+#include "socle/report.h"
+#include "socle/string.h"
+#include "vmx.h"
+#include "vmx_insn.h"
+
+#define FIRMWARE_HINT "turn on 'Intel Virtualization Technology' (VT-x) in the firmware setup"
+
+/* The VMCS that VMREAD and VMWRITE act on; NULL: none. Per CPU; until SMP there is one. */
+static struct vmx_vcpu *current;
+
+static bool vmx_probe(char *why, size_t size)
+{
+	uint64_t control;
+
+	if (!cpu_has(CPU_VMX)) {
+		format(why, size,
+		       cpu_info.vendor == CPU_VENDOR_INTEL
+			       ? "the CPU does not offer Intel VMX: " FIRMWARE_HINT
+			       : "the CPU has no Intel VMX");
+		return false;
+	}
+	if (msr_read_safe(MSR_FEATURE_CONTROL, &control) && (control & FEATURE_CONTROL_LOCK) &&
+	    !(control & FEATURE_CONTROL_VMX)) {
+		format(why, size, "Intel VMX is locked off by the firmware: " FIRMWARE_HINT);
+		return false;
+	}
+	return vmx_probe_controls(why, size);
+}
+
+static status_t vmx_cpu_on(void)
+{
+	struct cpu *cpu = this_cpu();
+	uint32_t *region = pages_alloc(PAGE_SIZE, OWNER_CORE);
+	uint64_t control;
+
+	if (!region)
+		return -S_NOMEM;
+	/* SDM vol. 3, 23.7: without the lock VMXON faults. */
+	if (msr_read_safe(MSR_FEATURE_CONTROL, &control) && !(control & FEATURE_CONTROL_LOCK))
+		msr_write(MSR_FEATURE_CONTROL,
+			  control | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX);
+	*region = vmx_caps.basic & VMX_BASIC_REVISION;
+	cpu->host_area = region;
+	cpu->host_area_pa = virt_to_phys(region);
+	cr0_write((cr0_read() | vmx_caps.cr0_fixed0) & vmx_caps.cr0_fixed1);
+	cr4_write((cr4_read() | CR4_VMXE | vmx_caps.cr4_fixed0) & vmx_caps.cr4_fixed1);
+	if (!vmxon(cpu->host_area_pa))
+		return -S_IO;
+	pt_ept_init(vmx_caps.ept_vpid & EPT_CAP_PAGES_2M, vmx_caps.ept_vpid & EPT_CAP_PAGES_1G);
+	return vmx_maps_init();
+}
+
+void vmx_make_current(struct vmx_vcpu *s)
+{
+	if (likely(current == s))
+		return;
+	if (!vmptrld(s->vmcs_pa))
+		panic("VMPTRLD refused %#llx", (unsigned long long)s->vmcs_pa);
+	current = s;
+}
+
+void vmx_current_lost(void)
+{
+	current = NULL;
+}
+
+static struct x86_vcpu *vmx_vcpu_create(struct vm *vm, unsigned id)
+{
+	/* Guests are made from the configuration only, so identifiers are never given back. */
+	static uint16_t next_vpid = 1;
+	struct vmx_vcpu *s;
+	uint32_t *vmcs;
+
+	if (!next_vpid)
+		return NULL;
+	s = pages_alloc(sizeof(*s), OWNER_VM_CORE);
+	vmcs = pages_alloc(PAGE_SIZE, OWNER_VM_CORE);
+	if (!s || !vmcs) {
+		pages_free(s, sizeof(*s), OWNER_VM_CORE);
+		pages_free(vmcs, PAGE_SIZE, OWNER_VM_CORE);
+		return NULL;
+	}
+	*vmcs = vmx_caps.basic & VMX_BASIC_REVISION;
+	s->vmcs = vmcs;
+	s->vmcs_pa = virt_to_phys(vmcs);
+	s->vpid = next_vpid++;
+	s->x.base.vm = vm;
+	s->x.base.id = id;
+	return &s->x;
+}
+
+/* SDM vol. 3, 24.5. */
+void vmx_write_host_state(void)
+{
+	struct cpu *cpu = this_cpu();
+	struct __packed {
+		uint16_t limit;
+		uint64_t base;
+	} idtr;
+
+	__asm__("sidt %0" : "=m"(idtr));
+	vmwrite(VMCS_HOST_CR0, cr0_read());
+	vmwrite(VMCS_HOST_CR3, cr3_read());
+	vmwrite(VMCS_HOST_CR4, cr4_read());
+	vmwrite(VMCS_HOST_EFER, msr_read(MSR_EFER));
+	vmwrite(VMCS_HOST_PAT, msr_read(MSR_PAT));
+	vmwrite(VMCS_HOST_CS_SELECTOR, GDT_CODE);
+	vmwrite(VMCS_HOST_SS_SELECTOR, GDT_DATA);
+	vmwrite(VMCS_HOST_DS_SELECTOR, GDT_DATA);
+	vmwrite(VMCS_HOST_ES_SELECTOR, GDT_DATA);
+	vmwrite(VMCS_HOST_FS_SELECTOR, 0);
+	vmwrite(VMCS_HOST_GS_SELECTOR, 0);
+	vmwrite(VMCS_HOST_TR_SELECTOR, GDT_TSS);
+	vmwrite(VMCS_HOST_FS_BASE, 0);
+	vmwrite(VMCS_HOST_GS_BASE, 0);
+	vmwrite(VMCS_HOST_TR_BASE, (uintptr_t)&cpu->tss);
+	vmwrite(VMCS_HOST_GDTR_BASE, (uintptr_t)cpu->gdt);
+	vmwrite(VMCS_HOST_IDTR_BASE, idtr.base);
+	vmwrite(VMCS_HOST_SYSENTER_CS, 0);
+	vmwrite(VMCS_HOST_SYSENTER_ESP, 0);
+	vmwrite(VMCS_HOST_SYSENTER_EIP, 0);
+}
+
+/* CPUID bits that a control must follow: what is hidden must not work. */
+static uint32_t secondary_controls(const struct x86_vcpu *v)
+{
+	uint32_t secondary = vmx_caps.secondary;
+
+	if (!cpuid_guest_bit(v->cpuid, 0x80000001, REG_EDX, 27))
+		secondary &= ~(uint32_t)SECONDARY_RDTSCP;
+	if (!cpuid_guest_bit(v->cpuid, 7, REG_EBX, 10))
+		secondary &= ~(uint32_t)SECONDARY_INVPCID;
+	return secondary;
+}
+
+/* What makes an exit. CR3, DR0-7, FS, GS, SYSCALL registers, RDTSC and INVLPG do not. */
+static void write_controls(struct vmx_vcpu *s)
+{
+	struct x86_vcpu *v = &s->x;
+	uint32_t secondary = secondary_controls(v);
+
+	s->primary = vmx_caps.primary;
+	s->entry = vmx_caps.entry;
+	vmwrite(VMCS_PIN_CONTROLS, vmx_caps.pin);
+	vmwrite(VMCS_PRIMARY_CONTROLS, s->primary);
+	vmwrite(VMCS_SECONDARY_CONTROLS, secondary);
+	vmwrite(VMCS_EXIT_CONTROLS, vmx_caps.exit);
+	vmwrite(VMCS_ENTRY_CONTROLS, s->entry);
+	/* #DB and #AC: a guest can make their delivery recur for ever inside the CPU. */
+	vmwrite(VMCS_EXCEPTION_BITMAP, BIT(VEC_DB) | BIT(VEC_AC) | BIT(VEC_MC));
+	vmwrite(VMCS_PF_ERROR_MASK, 0);
+	vmwrite(VMCS_PF_ERROR_MATCH, 0);
+	vmwrite(VMCS_CR3_TARGET_COUNT, 0);
+	vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 0);
+	vmwrite(VMCS_EXIT_MSR_LOAD_COUNT, 0);
+	vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
+	vmwrite(VMCS_IO_BITMAP_A, vmx_io_bitmap_pa[0]);
+	vmwrite(VMCS_IO_BITMAP_B, vmx_io_bitmap_pa[1]);
+	vmwrite(VMCS_MSR_BITMAP, vmx_msr_bitmap_pa);
+	vmwrite(VMCS_TSC_OFFSET, v->tsc_offset);
+	vmwrite(VMCS_VPID, s->vpid);
+	vmwrite(VMCS_EPT_POINTER, v->base.vm->mem.pt.root | vmx_caps.eptp_bits);
+	vmwrite(VMCS_CR0_MASK, VMX_CR0_HOST_OWNED);
+	vmwrite(VMCS_CR4_MASK, vmx_cr4_host_owned(v));
+	vmwrite(VMCS_ENTRY_INTR_INFO, 0);
+	if (secondary & SECONDARY_ENCLS)
+		vmwrite(VMCS_ENCLS_EXIT_BITMAP, UINT64_MAX);
+	if (secondary & SECONDARY_ENCLV)
+		vmwrite(VMCS_ENCLV_EXIT_BITMAP, UINT64_MAX);
+}
+
+static struct x86_segment segment(uint16_t selector, uint16_t attr, uint64_t base)
+{
+	return (struct x86_segment){selector, attr, 0xffff, base};
+}
+
+/* Power-on state: SDM vol. 3, table 9-1. */
+static void write_guest_state(struct vmx_vcpu *s)
+{
+	enum { DATA = 0x93, CODE = 0x9b, LDT = 0x82, TSS_BUSY = 0x8b };
+	struct x86_state *st = &s->x.state;
+
+	for (unsigned i = SEG_ES; i <= SEG_GS; i++)
+		st->seg[i] = segment(0, DATA, 0);
+	st->seg[SEG_CS] = segment(0xf000, CODE, 0xffff0000);
+	st->seg[SEG_LDTR] = segment(0, LDT, 0);
+	st->seg[SEG_TR] = segment(0, TSS_BUSY, 0);
+	st->gdtr = st->idtr = (struct x86_table){0, 0xffff};
+	st->cr0 = CR0_ET | CR0_NW | CR0_CD;
+	st->dr6 = 0xffff0ff0;
+	st->dr7 = 0x400;
+	st->rip = 0xfff0;
+	st->gpr[GPR_RDX] = cpuid(1, 0).eax;
+	s->x.dirty = X86_ALL;
+	vmx_write_back(s);
+	vmwrite(VMCS_GUEST_PAT, *msr_stored(&s->x, MSR_PAT));
+	vmwrite(VMCS_GUEST_DEBUGCTL, 0);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
+	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
+	vmwrite(VMCS_GUEST_SYSENTER_CS, 0);
+	vmwrite(VMCS_GUEST_SYSENTER_ESP, 0);
+	vmwrite(VMCS_GUEST_SYSENTER_EIP, 0);
+	vmwrite(VMCS_LINK_POINTER, UINT64_MAX);
+}
+
+static void vmx_vcpu_reset(struct x86_vcpu *v)
+{
+	struct vmx_vcpu *s = vmx_vcpu(v);
+
+	if (!vmclear(s->vmcs_pa))
+		panic("VMCLEAR refused %#llx", (unsigned long long)s->vmcs_pa);
+	s->launched = false;
+	vmx_current_lost();
+	vmx_make_current(s);
+	vmx_switch_reset(s);
+	write_controls(s);
+	vmx_write_host_state();
+	write_guest_state(s);
+	/* The tables may be new ones at an address that the CPU knows from before. */
+	invept(INVEPT_SINGLE, v->base.vm->mem.pt.root | vmx_caps.eptp_bits);
+	invvpid(INVVPID_SINGLE, s->vpid);
+}
+
+static enum vcpu_leave vmx_run(struct vcpu *b)
+{
+	struct vmx_vcpu *s = vmx_vcpu(x86_vcpu(b));
+	int leave;
+
+	context_load(&s->x);
+	vmx_make_current(s);
+	vmx_switch_to(s);
+	leave = vmx_prepare(s);
+	if (!leave)
+		leave = vmx_run_loop(s);
+	return leave - 1;
+}
+
+static void vmx_set_pat(struct x86_vcpu *v, uint64_t pat)
+{
+	vmx_make_current(vmx_vcpu(v));
+	vmwrite(VMCS_GUEST_PAT, pat);
+}
+
+static void vmx_set_tsc_offset(struct x86_vcpu *v)
+{
+	vmx_make_current(vmx_vcpu(v));
+	vmwrite(VMCS_TSC_OFFSET, v->tsc_offset);
+}
+
+static const char *vmx_exit_count(struct x86_vcpu *v, unsigned index, uint64_t *n)
+{
+	if (index >= EXIT_COUNTS)
+		return NULL;
+	*n = vmx_vcpu(v)->count[index];
+	return index == COUNT_OTHER ? "unknown" : vmx_exit_name(index);
+}
+
+static const struct vendor vmx = {
+	.name = "vmx",
+	.format = &pt_format_ept,
+	.probe = vmx_probe,
+	.cpu_on = vmx_cpu_on,
+	.vcpu_create = vmx_vcpu_create,
+	.vcpu_reset = vmx_vcpu_reset,
+	.load = vmx_load,
+	.run = vmx_run,
+	.dump = vmx_dump,
+	.set_pat = vmx_set_pat,
+	.set_tsc_offset = vmx_set_tsc_offset,
+	.exit_count = vmx_exit_count,
+	.floor = vmx_floor,
+};
+VENDOR_REGISTER(vmx);

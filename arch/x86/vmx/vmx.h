@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of the VMX room share. */
+#ifndef SOCLE_VMX_VMX_H
+#define SOCLE_VMX_VMX_H
+
+#include "socle/guest/vcpu.h"
+#include "socle/status.h"
+#include "vmcs.h"
+
+/* Exits are counted by basic reason; unknown ones together. */
+enum { COUNT_OTHER = VMX_EXIT_REASONS, EXIT_COUNTS };
+
+/* Registers that neither entries nor exits switch, and that we do not use: see switch.c. */
+enum vmx_kept {
+	KEPT_STAR, KEPT_LSTAR, KEPT_CSTAR, KEPT_SFMASK, KEPT_KERNEL_GS_BASE, KEPT_MSRS,
+};
+
+struct vmx_vcpu {
+	bool launched; /* at 0, for the entry code: VMRESUME, not VMLAUNCH */
+	uint16_t vpid;
+	void *vmcs;
+	uint64_t vmcs_pa;
+	uint32_t primary;		  /* what VMCS_PRIMARY_CONTROLS holds */
+	uint32_t entry;			  /* what VMCS_ENTRY_CONTROLS should hold, but for IA32E */
+	uint64_t kept[KEPT_MSRS];	  /* by enum vmx_kept, while not in the CPU */
+	uint64_t cr2, dr6;		  /* likewise */
+	struct x86_vcpu x __aligned(128); /* at 128: general registers for the entry code */
+	uint64_t count[EXIT_COUNTS];
+};
+_Static_assert(offsetof(struct vmx_vcpu, launched) == 0, "entry.asm");
+_Static_assert(offsetof(struct vmx_vcpu, x) == 128, "entry.asm");
+
+static inline struct vmx_vcpu *vmx_vcpu(struct x86_vcpu *v)
+{
+	return container_of(v, struct vmx_vcpu, x);
+}
+
+/*
+ * What the CPU can do, and the controls chosen from it (controls.c). Filled by vmx_probe_controls()
+ * once, then read-only.
+ */
+struct vmx_caps {
+	uint64_t basic, misc, ept_vpid;
+	uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
+	uint32_t pin, primary, secondary, exit, entry;
+	uint64_t eptp_bits; /* of an EPT pointer, beside the address */
+};
+extern struct vmx_caps vmx_caps;
+
+/* Chooses the controls; false with the reason in @why if something that we need is missing. */
+bool vmx_probe_controls(char *why, size_t size);
+
+/* Permission maps, made from the tables at boot; host-physical addresses. */
+extern uint64_t vmx_io_bitmap_pa[2], vmx_msr_bitmap_pa;
+status_t __must_check vmx_maps_init(void);
+
+/* Makes the VMCS of @s the one that VMREAD and VMWRITE act on. */
+void vmx_make_current(struct vmx_vcpu *s);
+/* Forgets which one is current, as another was loaded behind vmx_make_current()'s back. */
+void vmx_current_lost(void);
+
+/* Writes the host-state area of the current VMCS, for this CPU. */
+void vmx_write_host_state(void);
+
+/* Has the registers of enum vmx_kept, CR2 and DR6 in the CPU be those of @s (switch.c). */
+void vmx_switch_to(struct vmx_vcpu *s);
+/* True if they are. */
+bool vmx_is_resident(const struct vmx_vcpu *s);
+/* Sets their power-on values. */
+void vmx_switch_reset(struct vmx_vcpu *s);
+
+/*
+ * entry.asm: runs the guest and vmx_exit() in turns until vmx_exit() returns nonzero; that value.
+ */
+int vmx_run_loop(struct vmx_vcpu *s);
+
+/* Handles one exit. 0: enter again; else 1 + enum vcpu_leave. Called from entry.asm. */
+int vmx_exit(struct vmx_vcpu *s);
+
+/* VMLAUNCH or VMRESUME fell through. Called from entry.asm; returns as vmx_exit(). */
+int vmx_entry_refused(struct vmx_vcpu *s);
+
+/* Between any work and an entry: events, write-back, flushes. Returns as vmx_exit(). */
+int vmx_prepare(struct vmx_vcpu *s);
+
+/* Takes over an event whose delivery the last exit interrupted; @info is its vectoring info. */
+void vmx_interrupted(struct vmx_vcpu *s, uint32_t info);
+
+/* Copies from the VMCS into the register cache, and back. */
+void vmx_load(struct x86_vcpu *v, uint32_t groups);
+void vmx_write_back(struct vmx_vcpu *s);
+
+/* Prints the VMCS. */
+void vmx_dump(struct x86_vcpu *v);
+
+/* Of CR0 and CR4: the bits that make an exit when the guest changes them (cr.c). */
+#define VMX_CR0_HOST_OWNED (CR0_NE | CR0_NW | CR0_CD)
+uint64_t vmx_cr4_host_owned(const struct x86_vcpu *v);
+/* What the CPU's CR0 and CR4 must be for the guest to have @cr0 and @cr4. */
+uint64_t vmx_real_cr0(uint64_t cr0);
+uint64_t vmx_real_cr4(uint64_t cr4);
+/* MOV to CR0 and CR4 that the CPU left to us. */
+int vmx_exit_cr_access(struct vmx_vcpu *s);
+/* Reads the guest's four PDPTEs into the VMCS. False if one has reserved bits set. */
+bool vmx_load_pdptes(struct vmx_vcpu *s);
+
+/* Moves RIP behind the instruction that exited. */
+void vmx_advance(struct vmx_vcpu *s);
+
+/* "cpuid" for reason 10; "" where there is none. */
+const char *vmx_exit_name(uint32_t reason);
+
+/* Measures the floor; 0 without memory. */
+uint64_t vmx_floor(void);
+
+#endif
