@@ -52,6 +52,9 @@ static bool release_leaf(struct pt_visitor *v, uint64_t va, const struct pt_mapp
 {
 	struct guest_mem *mem = container_of(v, struct releaser, visitor)->mem;
 
+	/* What a vendor room has mapped elsewhere is its own. */
+	if (!guest_is_ram(mem, va, PAGE_SIZE))
+		return true;
 	frame_free(m->pa, m->level, mem->owner);
 	mem->populated -= frame_bytes(m->level);
 	return true;

@@ -47,12 +47,38 @@ bool lapic_x2apic(const struct lapic *l)
 	return l->base & BASE_X2APIC;
 }
 
+bool lapic_is_xapic(const struct lapic *l)
+{
+	return (l->base & (BASE_ENABLE | BASE_X2APIC)) == BASE_ENABLE;
+}
+
+bool lapic_is_x2apic(const struct lapic *l)
+{
+	return lapic_x2apic(l);
+}
+
+static int in_service(const struct lapic *l)
+{
+	return unlikely(l->page) ? lapic_page_highest(l, APIC_ISR) : l->in_service;
+}
+
+static int requested(const struct lapic *l)
+{
+	int vector = highest(&l->irr);
+
+	if (unlikely(l->page))
+		vector = MAX(vector, lapic_page_highest(l, APIC_IRR));
+	return vector;
+}
+
 /* SDM vol. 3, 11.8.3.1. */
 static uint32_t ppr(const struct lapic *l)
 {
-	uint32_t service = l->in_service < 0 ? 0 : (uint32_t)l->in_service & PRIORITY_CLASS;
+	int vector = in_service(l);
+	uint32_t service = vector < 0 ? 0 : (uint32_t)vector & PRIORITY_CLASS;
+	uint32_t tpr = lapic_tpr(l);
 
-	return (l->tpr & PRIORITY_CLASS) >= service ? l->tpr : service;
+	return (tpr & PRIORITY_CLASS) >= service ? tpr : service;
 }
 
 /* The PIC's interrupts reach this CPU: its APIC is off, or LINT0 lets them through. */
@@ -65,7 +91,7 @@ static bool takes_extint(const struct lapic *l)
 
 static int deliverable(const struct lapic *l)
 {
-	int vector = highest(&l->irr);
+	int vector = requested(l);
 
 	return vector >= 0 && ((uint32_t)vector & PRIORITY_CLASS) > (ppr(l) & PRIORITY_CLASS)
 		       ? vector
@@ -80,6 +106,16 @@ static int pending(struct x86_vcpu *v)
 	if (vector < 0 && takes_extint(l) && pic_pending(&v->base.vm->board->pic))
 		return PENDING_EXTINT;
 	return vector;
+}
+
+/* With a page the CPU delivers all but the PIC's interrupts. */
+static int injectable(struct x86_vcpu *v)
+{
+	struct lapic *l = v->lapic;
+
+	if (likely(!l->page))
+		return pending(v);
+	return takes_extint(l) && pic_pending(&v->base.vm->board->pic) ? PENDING_EXTINT : -1;
 }
 
 static uint8_t accept(struct x86_vcpu *v, int vector)
@@ -99,6 +135,13 @@ static void requeue(struct x86_vcpu *v, uint8_t vector)
 {
 	struct lapic *l = v->lapic;
 
+	if (l->page) {
+		if (lapic_page_test(l, APIC_ISR, vector)) {
+			lapic_page_set(l, APIC_ISR, vector, false);
+			lapic_page_set(l, APIC_IRR, vector, true);
+		}
+		return;
+	}
 	if (!test_bit(&l->isr, vector))
 		return;
 	clear_bit(&l->isr, vector);
@@ -109,7 +152,7 @@ static void requeue(struct x86_vcpu *v, uint8_t vector)
 /* Something became requested or a priority fell. */
 static void look_again(struct lapic *l)
 {
-	if (pending(l->vcpu) >= 0)
+	if (l->page || pending(l->vcpu) >= 0)
 		vcpu_request(&l->vcpu->base, VCPU_REQ_EVENT);
 }
 
@@ -138,7 +181,8 @@ void lapic_request(struct lapic *l, uint8_t vector, bool level)
 		set_bit(&l->tmr, vector);
 	else
 		clear_bit(&l->tmr, vector);
-	if (deliverable(l) == vector)
+	/* With a page, no exit tells when its turn comes. */
+	if (l->page || deliverable(l) == vector)
 		vcpu_request(&l->vcpu->base, VCPU_REQ_EVENT);
 }
 
@@ -156,29 +200,48 @@ void lapic_local(struct lapic *l, enum lapic_lvt entry)
 	}
 }
 
-static void end_of_interrupt(struct lapic *l)
+/* What the end of an interrupt means to those who sent it. */
+static void ended(struct lapic *l, uint8_t vector)
 {
-	int vector = l->in_service;
-
-	if (vector < 0)
-		return;
-	clear_bit(&l->isr, vector);
-	l->in_service = highest(&l->isr);
 	if (test_bit(&l->tmr, vector))
 		ioapic_eoi(&l->vcpu->base.vm->board->ioapic, vector);
 	if (l->timer_missed && (uint32_t)vector == (l->lvt[LVT_TIMER] & LVT_VECTOR))
 		lapic_timer_eoi(l);
-	if (highest(&l->irr) >= 0)
+}
+
+static void end_of_interrupt(struct lapic *l)
+{
+	int vector = in_service(l);
+
+	if (vector < 0)
+		return;
+	if (unlikely(l->page)) {
+		lapic_page_set(l, APIC_ISR, vector, false);
+	} else {
+		clear_bit(&l->isr, vector);
+		l->in_service = highest(&l->isr);
+	}
+	ended(l, vector);
+	if (requested(l) >= 0)
 		look_again(l);
+}
+
+void lapic_page_ended(struct lapic *l, uint8_t vector)
+{
+	ended(l, vector);
 }
 
 bool lapic_timer_waits(const struct lapic *l)
 {
-	return test_bit(&l->irr, l->lvt[LVT_TIMER] & LVT_VECTOR);
+	uint8_t vector = l->lvt[LVT_TIMER] & LVT_VECTOR;
+
+	return test_bit(&l->irr, vector) || (l->page && lapic_page_test(l, APIC_IRR, vector));
 }
 
 static void set_tpr(struct lapic *l, uint32_t value)
 {
+	if (unlikely(l->page))
+		l->page[APIC_TPR / 4] = value & 0xff;
 	l->tpr = value & 0xff;
 	look_again(l);
 }
@@ -233,7 +296,7 @@ uint32_t lapic_read(struct lapic *l, uint32_t reg)
 	case APIC_VERSION:
 		return VERSION;
 	case APIC_TPR:
-		return l->tpr;
+		return lapic_tpr(l);
 	case APIC_PPR:
 		return ppr(l);
 	case APIC_LDR:
@@ -243,11 +306,13 @@ uint32_t lapic_read(struct lapic *l, uint32_t reg)
 	case APIC_SVR:
 		return l->svr;
 	case APIC_ISR ... APIC_ISR + 0x70:
-		return vector_word(&l->isr, (reg - APIC_ISR) / 0x10);
+		return vector_word(&l->isr, (reg - APIC_ISR) / 0x10) |
+		       (l->page ? l->page[reg / 4] : 0);
 	case APIC_TMR ... APIC_TMR + 0x70:
 		return vector_word(&l->tmr, (reg - APIC_TMR) / 0x10);
 	case APIC_IRR ... APIC_IRR + 0x70:
-		return vector_word(&l->irr, (reg - APIC_IRR) / 0x10);
+		return vector_word(&l->irr, (reg - APIC_IRR) / 0x10) |
+		       (l->page ? l->page[reg / 4] : 0);
 	case APIC_ESR:
 		return l->esr;
 	case APIC_ICR:
@@ -276,6 +341,8 @@ void lapic_write_icr(struct lapic *l, uint64_t value)
 		error(l, ESR_SEND_ILLEGAL);
 	else
 		lapic_send(l, l->icr);
+	if (unlikely(l->page))
+		lapic_page_publish_icr(l);
 }
 
 void lapic_write(struct lapic *l, uint32_t reg, uint32_t value)
@@ -319,6 +386,8 @@ void lapic_write(struct lapic *l, uint32_t reg, uint32_t value)
 	default:
 		break;
 	}
+	if (unlikely(l->page))
+		lapic_page_publish(l);
 }
 
 static uint64_t region_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size)
@@ -353,7 +422,7 @@ status_t lapic_add_region(struct vm *vm)
 
 static uint8_t cr8_read(struct x86_vcpu *v)
 {
-	return v->lapic->tpr >> 4;
+	return lapic_tpr(v->lapic) >> 4;
 }
 
 static void cr8_write(struct x86_vcpu *v, uint8_t value)
@@ -363,7 +432,7 @@ static void cr8_write(struct x86_vcpu *v, uint8_t value)
 
 void lapic_bind(void)
 {
-	static const struct x86_irq_source source = {pending, accept, requeue};
+	static const struct x86_irq_source source = {pending, injectable, accept, requeue};
 	static const struct cr8_ops cr8 = {cr8_read, cr8_write};
 
 	events_bind(&source);
@@ -398,6 +467,7 @@ void lapic_reset(struct lapic *l)
 {
 	struct x86_vcpu *v = l->vcpu;
 	bool boot = v->base.id == 0;
+	uint32_t *page = l->page;
 
 	timer_cancel(&l->timer);
 	*l = (struct lapic){
@@ -406,10 +476,15 @@ void lapic_reset(struct lapic *l)
 		.base = LAPIC_GPA | BASE_ENABLE | (boot ? BASE_BSP : 0),
 		.dfr = UINT32_MAX,
 		.svr = 0xff,
+		.page = page,
 	};
 	timer_init(&l->timer, lapic_timer_fire);
 	for (unsigned i = 0; i < LVT_COUNT; i++)
 		l->lvt[i] = LVT_MASKED;
 	if (boot)
 		l->lvt[LVT_LINT0] = LVT_MODE_EXTINT;
+	if (page)
+		lapic_page_clear(l);
+	/* The mode may have changed, too. */
+	vcpu_request(&v->base, VCPU_REQ_EVENT);
 }

@@ -46,6 +46,22 @@ void lapic_local(struct lapic *l, enum lapic_lvt entry);
 /* Carries out an interrupt command (lapic_ipi.c). */
 void lapic_send(struct lapic *l, uint64_t icr);
 
+/*
+ * With a page (lapic_page.c). @reg: APIC_IRR or APIC_ISR; _highest() is -1 if there is none. The
+ * copies of our registers are made anew by _publish(), the command register's by _publish_icr().
+ */
+bool lapic_page_test(const struct lapic *l, uint32_t reg, uint8_t vector);
+void lapic_page_set(struct lapic *l, uint32_t reg, uint8_t vector, bool value);
+int lapic_page_highest(const struct lapic *l, uint32_t reg);
+void lapic_page_publish(struct lapic *l);
+void lapic_page_publish_icr(struct lapic *l);
+void lapic_page_clear(struct lapic *l);
+
+static inline uint32_t lapic_tpr(const struct lapic *l)
+{
+	return unlikely(l->page) ? l->page[APIC_TPR / 4] & 0xff : l->tpr;
+}
+
 /* The timer (lapic_timer.c). */
 void lapic_timer_fire(struct timer *t);
 void lapic_timer_start(struct lapic *l, uint32_t initial);

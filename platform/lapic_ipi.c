@@ -66,7 +66,7 @@ void lapic_deliver(struct vm *vm, const struct irq_message *msg)
 			continue;
 		if (msg->delivery != IRQ_LOWEST_PRIORITY)
 			deliver(l, msg);
-		else if (!lowest || l->tpr < lowest->tpr)
+		else if (!lowest || lapic_tpr(l) < lapic_tpr(lowest))
 			lowest = l;
 	}
 	if (lowest)

@@ -27,6 +27,10 @@ static enum msr_result base_write(struct x86_vcpu *v, uint32_t index, uint64_t *
 	if (!mode && old)
 		lapic_reset(l);
 	l->base = LAPIC_GPA | mode | (l->base & BASE_BSP);
+	/* The identifiers depend on it, and a CPU that does our work must know. */
+	if (l->page)
+		lapic_page_publish(l);
+	vcpu_request(&v->base, VCPU_REQ_EVENT);
 	return MSR_OK;
 }
 
@@ -36,6 +40,14 @@ static bool x2apic_readable(uint32_t reg)
 	return reg == APIC_ID || reg == APIC_VERSION || reg == APIC_TPR || reg == APIC_PPR ||
 	       reg == APIC_LDR || reg == APIC_SVR || (reg >= APIC_ISR && reg < APIC_ESR + 0x10) ||
 	       (reg >= APIC_LVT_TIMER && reg <= APIC_TIMER_CURRENT) || reg == APIC_TIMER_DIVIDE;
+}
+
+bool lapic_page_readable(uint32_t index)
+{
+	uint32_t reg = (index - MSR_X2APIC) * 0x10;
+
+	/* The current count is worked out at each read. */
+	return (x2apic_readable(reg) && reg != APIC_TIMER_CURRENT) || reg == APIC_ICR;
 }
 
 static enum msr_result x2apic_read(struct x86_vcpu *v, uint32_t index, uint64_t *slot,

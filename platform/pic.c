@@ -80,7 +80,8 @@ bool pic_pending(const struct pic *pic)
 
 static void pic_update(struct pic *pic)
 {
-	bool intr = highest(pic, MASTER) >= 0;
+	/* Asked here already, to spare the most frequent case the call. */
+	bool intr = pic->chip[MASTER].imr != 0xff && highest(pic, MASTER) >= 0;
 
 	if (intr != pic->intr) {
 		pic->intr = intr;
@@ -210,7 +211,7 @@ static void write_ocw3(struct pic_chip *chip, uint8_t value)
 		chip->special_mask = value & OCW3_SMM;
 }
 
-/* The second port: what an initialization expects next, else the mask. */
+/* The second port during an initialization: what that expects next. */
 static void write_data(struct pic_chip *chip, uint8_t value)
 {
 	switch (chip->icw) {
@@ -226,8 +227,6 @@ static void write_data(struct pic_chip *chip, uint8_t value)
 		chip->auto_eoi = value & ICW4_AEOI;
 		chip->icw = 0;
 		break;
-	default:
-		chip->imr = value;
 	}
 }
 
@@ -235,7 +234,9 @@ static void chip_write(struct pic *pic, unsigned n, uint32_t offset, uint8_t val
 {
 	struct pic_chip *chip = &pic->chip[n];
 
-	if (offset == 1)
+	if (likely(offset == 1 && !chip->icw))
+		chip->imr = value;
+	else if (offset == 1)
 		write_data(chip, value);
 	else if (value & ICW1_SELECT)
 		write_icw1(chip, value);

@@ -43,7 +43,8 @@ static const struct x86_window open_window = {true, true}, shut;
 
 static int setup(void **state __unused)
 {
-	static const struct x86_irq_source mock = {mock_pending, mock_accept, mock_requeue};
+	static const struct x86_irq_source mock = {mock_pending, mock_pending, mock_accept,
+						   mock_requeue};
 
 	events_bind(&mock);
 	events_reset(&v.events);

@@ -15,6 +15,7 @@
 #include "../../platform/lapic.c"
 #include "../../platform/lapic_ipi.c"
 #include "../../platform/lapic_msr.c"
+#include "../../platform/lapic_page.c"
 /* Each file has helpers of its own under these names. */
 #define mode timer_mode_of
 #include "../../platform/lapic_timer.c"

@@ -138,12 +138,12 @@ bool events_next(struct x86_vcpu *v, struct x86_window window, struct x86_event 
 		v->stats.nmis++;
 		inject = true;
 	}
-	irq = source->pending(v);
+	irq = source->injectable(v);
 	if (!inject && irq >= 0 && window.interrupts) {
 		*ev = (struct x86_event){.type = EVENT_INTERRUPT, .vector = source->accept(v, irq)};
 		v->stats.injected++;
 		inject = true;
-		irq = source->pending(v);
+		irq = source->injectable(v);
 	}
 	if (e->nmi_pending && !e->nmi_blocked)
 		*wait = EVENTS_NMI_WINDOW;

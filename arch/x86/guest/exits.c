@@ -16,9 +16,13 @@ void exit_bind_cr8(const struct cr8_ops *ops)
 
 void exit_cpuid(struct x86_vcpu *v)
 {
-	const uint64_t *gpr = v->state.gpr;
+	uint64_t *gpr = v->state.gpr;
+	struct cpuid r = cpuid_guest(v, gpr[GPR_RAX], gpr[GPR_RCX]);
 
-	exit_cpuid_result(v, cpuid_guest(v, gpr[GPR_RAX], gpr[GPR_RCX]));
+	gpr[GPR_RAX] = r.eax;
+	gpr[GPR_RBX] = r.ebx;
+	gpr[GPR_RCX] = r.ecx;
+	gpr[GPR_RDX] = r.edx;
 }
 
 __hot void exit_port_in(struct x86_vcpu *v, uint16_t port, unsigned size)
@@ -57,11 +61,10 @@ __hot void exit_port_out(struct x86_vcpu *v, uint16_t port, unsigned size)
 	}
 }
 
-bool exit_msr_fault(struct x86_vcpu *v)
+void exit_msr_fault(struct x86_vcpu *v)
 {
 	v->stats.msr_faults++;
 	x86_raise_error(v, VEC_GP, 0);
-	return false;
 }
 
 bool exit_xsetbv(struct x86_vcpu *v)

@@ -17,8 +17,6 @@ struct __aligned(64) row
 	msr_write_fn wr;
 	uint64_t invalid; /* bits that may not be written */
 	uint32_t slot;	  /* of the first register's value in x86_vcpu.msr[], less its index */
-	uint8_t read;	  /* enum msr_action */
-	uint8_t write;	  /* enum msr_action */
 	bool keeps_value; /* has slots */
 };
 
@@ -75,6 +73,66 @@ static void check_row(const struct msr_policy *p)
 		panic("msr table: row %s is wrong", p->name);
 }
 
+/* Handlers of the simple actions. */
+static enum msr_result read_stored(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				   uint64_t *value)
+{
+	*value = *slot;
+	return MSR_OK;
+}
+
+static enum msr_result write_stored(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				    uint64_t value)
+{
+	*slot = value;
+	return MSR_OK;
+}
+
+static enum msr_result read_constant(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				     uint64_t *value)
+{
+	*value = msr_find(index)->reset;
+	return MSR_OK;
+}
+
+static enum msr_result write_constant(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				      uint64_t value)
+{
+	return MSR_OK;
+}
+
+static enum msr_result read_refused(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				    uint64_t *value)
+{
+	return MSR_FILTERED;
+}
+
+static enum msr_result write_refused(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				     uint64_t value)
+{
+	return MSR_FILTERED;
+}
+
+/* An exit although it is direct: only for a register that no permission map reaches. */
+static const msr_read_fn readers[] = {
+	[MSR_REJECT] = read_refused,
+	[MSR_DIRECT] = read_refused,
+	[MSR_STORED] = read_stored,
+	[MSR_CONSTANT] = read_constant,
+};
+static const msr_write_fn writers[] = {
+	[MSR_REJECT] = write_refused,
+	[MSR_DIRECT] = write_refused,
+	[MSR_STORED] = write_stored,
+	[MSR_CONSTANT] = write_constant,
+};
+
+/* Whose writes are checked for invalid bits. */
+static bool takes_values(const struct msr_policy *p)
+{
+	return p->write == MSR_EMULATED || p->write == MSR_STORED;
+}
+
 static bool keeps_value(const struct msr_policy *p)
 {
 	return p->read == MSR_STORED || p->write == MSR_STORED || p->read == MSR_EMULATED;
@@ -111,12 +169,10 @@ void msr_init(void)
 			check_row(p);
 			row[rows] = (struct row){
 				.policy = p,
-				.rd = p->rd,
-				.wr = p->wr,
-				.invalid = ~p->valid,
+				.rd = p->read == MSR_EMULATED ? p->rd : readers[p->read],
+				.wr = p->write == MSR_EMULATED ? p->wr : writers[p->write],
+				.invalid = takes_values(p) ? ~p->valid : 0,
 				.slot = slots - p->index,
-				.read = p->read,
-				.write = p->write,
 				.keeps_value = keeps_value(p),
 			};
 			if (row[rows].keeps_value)
@@ -162,63 +218,36 @@ void msr_create(struct x86_vcpu *v)
 	}
 }
 
-/* The row of @index if the guest's CPU model has it. */
-static __always_inline const struct row *row_for(const struct x86_vcpu *v, uint32_t index)
-{
-	unsigned n = find_row(index);
-
-	/* NONE is never offered. */
-	if (unlikely(!v->msr_offered[n]))
-		return NULL;
-	return &row[n];
-}
+/* Finds the @r of @index; false if the guest's CPU model does not have it. */
+#define FIND_ROW(v, index, r)                                                    \
+	({                                                                       \
+		unsigned n_ = find_row(index);                                   \
+                                                                                 \
+		(r) = &row[n_];                                                  \
+		/* Or the compiler works out the address of each member anew. */ \
+		__asm__("" : "+r"(r));                                           \
+		likely((v)->msr_offered[n_]); /* NONE never is */                \
+	})
 
 __hot enum msr_result msr_guest_read(struct x86_vcpu *v, uint32_t index, uint64_t *value)
 {
-	const struct row *r = row_for(v, index);
+	const struct row *r;
 
 	*value = 0;
-	if (unlikely(!r))
+	if (!FIND_ROW(v, index, r))
 		return MSR_UNSUPPORTED;
-	switch ((enum msr_action)r->read) {
-	case MSR_EMULATED:
-		return r->rd(v, index, slot_for(v, r, index), value);
-	case MSR_STORED:
-		*value = *slot_for(v, r, index);
-		return MSR_OK;
-	case MSR_CONSTANT:
-		*value = r->policy->reset;
-		return MSR_OK;
-	case MSR_DIRECT: /* an exit although it is direct: only for a register out of the map */
-	case MSR_REJECT:
-		break;
-	}
-	return MSR_FILTERED;
+	return r->rd(v, index, slot_for(v, r, index), value);
 }
 
 __hot enum msr_result msr_guest_write(struct x86_vcpu *v, uint32_t index, uint64_t value)
 {
-	const struct row *r = row_for(v, index);
+	const struct row *r;
 
-	if (unlikely(!r))
+	if (!FIND_ROW(v, index, r))
 		return MSR_UNSUPPORTED;
-	switch ((enum msr_action)r->write) {
-	case MSR_EMULATED:
-		if (unlikely(value & r->invalid))
-			return MSR_INVALID;
-		return r->wr(v, index, slot_for(v, r, index), value);
-	case MSR_STORED:
-		if (unlikely(value & r->invalid))
-			return MSR_INVALID;
-		*slot_for(v, r, index) = value;
-		return MSR_OK;
-	case MSR_CONSTANT:
-		return MSR_OK;
-	case MSR_DIRECT:
-	case MSR_REJECT:
-		break;
-	}
-	return MSR_FILTERED;
+	if (unlikely(value & r->invalid))
+		return MSR_INVALID;
+	return r->wr(v, index, slot_for(v, r, index), value);
 }
 
 void msr_visit_direct(void (*visit)(uint32_t index, bool read, bool write, void *map), void *map)

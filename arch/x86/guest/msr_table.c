@@ -44,13 +44,20 @@ static enum msr_result tsc_read(struct x86_vcpu *v, uint32_t index, uint64_t *sl
 	return MSR_OK;
 }
 
+static __noinline __cold void shift_pvclock(struct x86_vcpu *v)
+{
+	pvclock_update(v);
+	vendor->set_tsc_offset(v);
+}
+
 static void shift_tsc(struct x86_vcpu *v, uint64_t by)
 {
 	v->tsc_offset += by;
 	v->tsc_adjust += by;
 	if (unlikely(v->pvclock))
-		pvclock_update(v);
-	vendor->set_tsc_offset(v);
+		shift_pvclock(v);
+	else
+		vendor->set_tsc_offset(v);
 }
 
 static enum msr_result tsc_write(struct x86_vcpu *v, uint32_t index, uint64_t *slot, uint64_t value)

@@ -107,6 +107,12 @@ static __noinline __cold void delivery_interrupted(struct svm_vcpu *s)
 	take_interrupts();
 }
 
+static __noinline __cold int on_msr_fault(struct svm_vcpu *s)
+{
+	exit_msr_fault(&s->x);
+	return svm_prepare(s);
+}
+
 /*
  * The frequent exits: functions of their own, so that each saves only what it needs, called by a
  * jump from svm_exit().
@@ -114,16 +120,18 @@ static __noinline __cold void delivery_interrupted(struct svm_vcpu *s)
 static __noinline __hot int on_rdmsr(struct svm_vcpu *s)
 {
 	s->count[SVM_EXIT_MSR]++;
-	if (exit_msr_read(&s->x))
-		advance(s, OPCODE_RDMSR, 2);
+	if (unlikely(!exit_msr_read(&s->x)))
+		return on_msr_fault(s);
+	advance(s, OPCODE_RDMSR, 2);
 	return tail(s);
 }
 
 static __noinline __hot int on_wrmsr(struct svm_vcpu *s)
 {
 	s->count[COUNT_WRMSR]++;
-	if (exit_msr_write(&s->x))
-		advance(s, OPCODE_WRMSR, 2);
+	if (unlikely(!exit_msr_write(&s->x)))
+		return on_msr_fault(s);
+	advance(s, OPCODE_WRMSR, 2);
 	return tail(s);
 }
 

@@ -103,6 +103,8 @@ int vmx_prepare(struct vmx_vcpu *s)
 		flush(s);
 	if (!(requests & VCPU_REQ_EVENT))
 		return 0;
+	if (s->apic_page)
+		vmx_apicv_prepare(s);
 	blocking = vmread(VMCS_GUEST_INTERRUPTIBILITY);
 	/* The CPU knows when an IRET unblocked NMIs. */
 	s->x.events.nmi_blocked = blocking & BLOCKING_NMI;

@@ -4,6 +4,7 @@
 #include "socle/cpu/regs.h"
 #include "socle/guest/exits.h"
 #include "socle/guest/walk.h"
+#include "socle/platform/lapic.h"
 #include "socle/report.h"
 #include "vmx.h"
 #include "vmx_insn.h"
@@ -46,15 +47,12 @@ static __noinline void advance_slow(struct vmx_vcpu *s)
 
 static __always_inline void advance(struct vmx_vcpu *s)
 {
-	uint64_t rip = vmread(VMCS_GUEST_RIP), next = rip + vmread(VMCS_EXIT_INSN_LEN);
-
-	/* An overflow out of 32 bits is one only outside of 64-bit mode. */
-	if (unlikely((vmread(VMCS_GUEST_RFLAGS) & (RFLAGS_TF | RFLAGS_RF)) ||
-		     ((rip ^ next) & BIT(32)))) {
+	if (unlikely(vmread(VMCS_GUEST_RFLAGS) & (RFLAGS_TF | RFLAGS_RF))) {
 		advance_slow(s);
 		return;
 	}
-	vmwrite(VMCS_GUEST_RIP, next);
+	/* An overflow out of 32 bits makes the entry fail: entry_failed() repairs it. */
+	vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + vmread(VMCS_EXIT_INSN_LEN));
 	end_shadow();
 }
 
@@ -96,20 +94,28 @@ static __noinline __cold void block_nmis_again(void)
 	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) | BLOCKING_NMI);
 }
 
+static __noinline __cold int on_msr_fault(struct vmx_vcpu *s)
+{
+	exit_msr_fault(&s->x);
+	return vmx_prepare(s);
+}
+
 /* The frequent exits. */
 static __noinline __hot int on_rdmsr(struct vmx_vcpu *s)
 {
 	s->count[VMX_EXIT_RDMSR]++;
-	if (exit_msr_read(&s->x))
-		advance(s);
+	if (unlikely(!exit_msr_read(&s->x)))
+		return on_msr_fault(s);
+	advance(s);
 	return tail(s);
 }
 
 static __noinline __hot int on_wrmsr(struct vmx_vcpu *s)
 {
 	s->count[VMX_EXIT_WRMSR]++;
-	if (exit_msr_write(&s->x))
-		advance(s);
+	if (unlikely(!exit_msr_write(&s->x)))
+		return on_msr_fault(s);
+	advance(s);
 	return tail(s);
 }
 
@@ -160,30 +166,27 @@ enum {
 	EPT_TABLE_WALK = EPT_VIOLATION_LINEAR_VALID | EPT_VIOLATION_FINAL,
 };
 
-static __noinline __hot int on_ept_violation(struct vmx_vcpu *s)
+/* An access to @gpa that has no memory behind it; @flags: enum nested_flags. */
+static __always_inline int nested_access(struct vmx_vcpu *s, uint64_t gpa, uint32_t flags,
+					 bool nmi_unblocked)
 {
-	uint64_t how = vmread(VMCS_EXIT_QUALIFICATION), rip = vmread(VMCS_GUEST_RIP);
-	uint64_t rflags = vmread(VMCS_GUEST_RFLAGS);
+	uint64_t rip = vmread(VMCS_GUEST_RIP), rflags = vmread(VMCS_GUEST_RFLAGS);
 	uint32_t vectoring = vmread(VMCS_IDT_VECTORING_INFO);
 	struct nested_fault f = {
-		.gpa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS),
+		.gpa = gpa,
 		.la = rip,
 		.cr3 = vmread(VMCS_GUEST_CR3),
 		/* RF is set by the exit, and means nothing here (SDM vol. 3, 27.3.3). */
-		.flags = (how & EPT_VIOLATION_WRITE) | (how & EPT_VIOLATION_FETCH) << 2 |
-			 (how & EPT_PRESENT ? NESTED_PRESENT : 0) |
-			 ((how & EPT_TABLE_WALK) == EPT_VIOLATION_LINEAR_VALID ? NESTED_TABLE : 0) |
-			 (rflags & RFLAGS_TF),
+		.flags = flags | (rflags & RFLAGS_TF),
 		.mode = code_mode(),
 	};
 	unsigned len;
 
-	s->count[VMX_EXIT_EPT_VIOLATION]++;
 	if (unlikely(f.mode != INSN_MODE_64))
 		f.la = (uint32_t)(rip + vmread(VMCS_GUEST_CS_BASE));
 	if (unlikely(vectoring & INTR_INFO_VALID))
 		delivery_interrupted(s, vectoring);
-	else if (unlikely(how & EPT_VIOLATION_NMI_UNBLOCKED))
+	else if (unlikely(nmi_unblocked))
 		block_nmis_again();
 	len = exit_nested_fault(&s->x, &f);
 	if (likely(len)) {
@@ -194,6 +197,44 @@ static __noinline __hot int on_ept_violation(struct vmx_vcpu *s)
 	} else if (s->x.dirty & X86_RIP) {
 		end_shadow();
 	}
+	return tail(s);
+}
+
+static __noinline __hot int on_ept_violation(struct vmx_vcpu *s)
+{
+	uint64_t how = vmread(VMCS_EXIT_QUALIFICATION);
+	uint32_t flags = (how & EPT_VIOLATION_WRITE) | (how & EPT_VIOLATION_FETCH) << 2 |
+			 (how & EPT_PRESENT ? NESTED_PRESENT : 0) |
+			 ((how & EPT_TABLE_WALK) == EPT_VIOLATION_LINEAR_VALID ? NESTED_TABLE : 0);
+
+	s->count[VMX_EXIT_EPT_VIOLATION]++;
+	return nested_access(s, vmread(VMCS_GUEST_PHYSICAL_ADDRESS), flags,
+			     how & EPT_VIOLATION_NMI_UNBLOCKED);
+}
+
+/* What of the local APIC's page the CPU does not do by itself. */
+static int on_apic_access(struct vmx_vcpu *s)
+{
+	uint64_t how = vmread(VMCS_EXIT_QUALIFICATION);
+	unsigned type = (how & APIC_ACCESS_TYPE) >> APIC_ACCESS_TYPE_SHIFT;
+	uint32_t flags = type == APIC_TYPE_LINEAR_READ	  ? 0
+			 : type == APIC_TYPE_LINEAR_WRITE ? NESTED_WRITE
+			 : type == APIC_TYPE_LINEAR_FETCH ? NESTED_FETCH
+							  : NESTED_TABLE;
+
+	/* Bits 11:0 are the offset of a linear access only. */
+	return nested_access(s, LAPIC_GPA | (how & APIC_ACCESS_OFFSET), flags, false);
+}
+
+static int on_apic_write(struct vmx_vcpu *s)
+{
+	vmx_apicv_write(s);
+	return tail(s);
+}
+
+static int on_virtualized_eoi(struct vmx_vcpu *s)
+{
+	vmx_apicv_eoi(s);
 	return tail(s);
 }
 
@@ -347,12 +388,15 @@ static const struct exit_entry exits[VMX_EXIT_REASONS] = {
 	[VMX_EXIT_WRMSR] = {"wrmsr", NULL},
 	[VMX_EXIT_MWAIT] = {"mwait", on_undefined},
 	[VMX_EXIT_MONITOR] = {"monitor", on_undefined},
+	[VMX_EXIT_APIC_ACCESS] = {"apic-access", on_apic_access},
+	[VMX_EXIT_VIRTUALIZED_EOI] = {"eoi", on_virtualized_eoi},
 	[VMX_EXIT_EPT_VIOLATION] = {"ept-violation", NULL},
 	[VMX_EXIT_EPT_MISCONFIG] = {"ept-misconfig", on_ept_misconfig},
 	[VMX_EXIT_INVEPT] = {"invept", on_undefined},
 	[VMX_EXIT_INVVPID] = {"invvpid", on_undefined},
 	[VMX_EXIT_WBINVD] = {"wbinvd", on_wbinvd},
 	[VMX_EXIT_XSETBV] = {"xsetbv", on_xsetbv},
+	[VMX_EXIT_APIC_WRITE] = {"apic-write", on_apic_write},
 	[VMX_EXIT_VMFUNC] = {"vmfunc", on_undefined},
 	[VMX_EXIT_ENCLS] = {"encls", on_undefined},
 	[VMX_EXIT_ENCLV] = {"enclv", on_undefined},
@@ -369,6 +413,13 @@ const char *vmx_exit_name(uint32_t reason)
 
 static int entry_failed(struct vmx_vcpu *s, uint32_t reason)
 {
+	uint64_t rip = vmread(VMCS_GUEST_RIP);
+
+	/* An instruction at the end of 32-bit address space was skipped. */
+	if (rip >> 32 == 1 && code_mode() != INSN_MODE_64) {
+		vmwrite(VMCS_GUEST_RIP, (uint32_t)rip);
+		return tail(s);
+	}
 	log_error("vm %s: vCPU %u: the entry failed:", s->x.base.vm->settings.name, s->x.base.id);
 	vmx_dump(&s->x);
 	if ((reason & EXIT_REASON_BASIC) == VMX_EXIT_MACHINE_CHECK)
@@ -390,7 +441,7 @@ int vmx_entry_refused(struct vmx_vcpu *s)
 	return vmx_prepare(s);
 }
 
-static int rare(struct vmx_vcpu *s, uint32_t reason)
+static __noinline int rare(struct vmx_vcpu *s, uint32_t reason)
 {
 	uint32_t vectoring = vmread(VMCS_IDT_VECTORING_INFO);
 	unsigned basic;
@@ -416,23 +467,30 @@ static int rare(struct vmx_vcpu *s, uint32_t reason)
 	return vmx_prepare(s);
 }
 
+/* A compare that no compiler makes a jump table of, which would be open to speculation. */
+static __always_inline bool is(uint32_t *reason, enum vmx_exit_reason what)
+{
+	__asm__("" : "+r"(*reason));
+	return *reason == what;
+}
+
 __hot int vmx_exit(struct vmx_vcpu *s)
 {
 	uint32_t reason = vmread(VMCS_EXIT_REASON);
 
 	s->x.avail = 0;
 	/* The frequent ones by direct jumps; exact compares, so no failed entry can match. */
-	if (reason == VMX_EXIT_WRMSR)
+	if (is(&reason, VMX_EXIT_WRMSR))
 		return on_wrmsr(s);
-	if (reason == VMX_EXIT_RDMSR)
-		return on_rdmsr(s);
-	if (reason == VMX_EXIT_CPUID)
+	if (is(&reason, VMX_EXIT_CPUID))
 		return on_cpuid(s);
-	if (reason == VMX_EXIT_VMCALL)
-		return on_vmcall(s);
-	if (reason == VMX_EXIT_EPT_VIOLATION)
-		return on_ept_violation(s);
-	if (reason == VMX_EXIT_IO)
+	if (is(&reason, VMX_EXIT_RDMSR))
+		return on_rdmsr(s);
+	if (is(&reason, VMX_EXIT_IO))
 		return on_io(s);
+	if (is(&reason, VMX_EXIT_VMCALL))
+		return on_vmcall(s);
+	if (is(&reason, VMX_EXIT_EPT_VIOLATION))
+		return on_ept_violation(s);
 	return rare(s, reason);
 }

@@ -7,7 +7,7 @@
 
 enum { MSRS_PER_RANGE = 0x2000, WRITES = 0x800 };
 
-uint64_t vmx_io_bitmap_pa[2], vmx_msr_bitmap_pa;
+uint64_t vmx_io_bitmap_pa[2], vmx_msr_bitmap_pa[2];
 
 /* One bit per register in four blocks: reads of low and high ones, then writes; 1 exits. */
 static void allow(uint32_t index, bool read, bool write, void *map)
@@ -35,16 +35,20 @@ static void allow(uint32_t index, bool read, bool write, void *map)
 status_t vmx_maps_init(void)
 {
 	uint8_t *io = pages_alloc(2 * PAGE_SIZE, OWNER_CORE);
-	uint8_t *msrs = pages_alloc(PAGE_SIZE, OWNER_CORE);
+	uint8_t *msrs = pages_alloc(2 * PAGE_SIZE, OWNER_CORE);
 
 	if (!io || !msrs)
 		return -S_NOMEM;
 	/* All ports belong to devices of ours, or to nobody. */
 	memset(io, 0xff, 2 * PAGE_SIZE);
-	memset(msrs, 0xff, PAGE_SIZE);
+	memset(msrs, 0xff, 2 * PAGE_SIZE);
 	msr_visit_direct(allow, msrs);
+	msr_visit_direct(allow, msrs + PAGE_SIZE);
+	if (vmx_caps.apicv)
+		vmx_apicv_msrs(allow, msrs + PAGE_SIZE);
 	vmx_io_bitmap_pa[0] = virt_to_phys(io);
 	vmx_io_bitmap_pa[1] = virt_to_phys(io + PAGE_SIZE);
-	vmx_msr_bitmap_pa = virt_to_phys(msrs);
+	vmx_msr_bitmap_pa[0] = virt_to_phys(msrs);
+	vmx_msr_bitmap_pa[1] = virt_to_phys(msrs + PAGE_SIZE);
 	return 0;
 }

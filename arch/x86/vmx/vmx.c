@@ -58,13 +58,17 @@ static status_t vmx_cpu_on(void)
 	return vmx_maps_init();
 }
 
-void vmx_make_current(struct vmx_vcpu *s)
+static __noinline void load_vmcs(struct vmx_vcpu *s)
 {
-	if (likely(current == s))
-		return;
 	if (!vmptrld(s->vmcs_pa))
 		panic("VMPTRLD refused %#llx", (unsigned long long)s->vmcs_pa);
 	current = s;
+}
+
+__hot void vmx_make_current(struct vmx_vcpu *s)
+{
+	if (unlikely(current != s))
+		load_vmcs(s);
 }
 
 void vmx_current_lost(void)
@@ -94,6 +98,8 @@ static struct x86_vcpu *vmx_vcpu_create(struct vm *vm, unsigned id)
 	s->vpid = next_vpid++;
 	s->x.base.vm = vm;
 	s->x.base.id = id;
+	if (vmx_apicv_create(s))
+		return NULL;
 	return &s->x;
 }
 
@@ -145,13 +151,13 @@ static uint32_t secondary_controls(const struct x86_vcpu *v)
 static void write_controls(struct vmx_vcpu *s)
 {
 	struct x86_vcpu *v = &s->x;
-	uint32_t secondary = secondary_controls(v);
 
 	s->primary = vmx_caps.primary;
+	s->secondary = secondary_controls(v);
 	s->entry = vmx_caps.entry;
 	vmwrite(VMCS_PIN_CONTROLS, vmx_caps.pin);
 	vmwrite(VMCS_PRIMARY_CONTROLS, s->primary);
-	vmwrite(VMCS_SECONDARY_CONTROLS, secondary);
+	vmwrite(VMCS_SECONDARY_CONTROLS, s->secondary);
 	vmwrite(VMCS_EXIT_CONTROLS, vmx_caps.exit);
 	vmwrite(VMCS_ENTRY_CONTROLS, s->entry);
 	/* #DB and #AC: a guest can make their delivery recur for ever inside the CPU. */
@@ -164,16 +170,16 @@ static void write_controls(struct vmx_vcpu *s)
 	vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
 	vmwrite(VMCS_IO_BITMAP_A, vmx_io_bitmap_pa[0]);
 	vmwrite(VMCS_IO_BITMAP_B, vmx_io_bitmap_pa[1]);
-	vmwrite(VMCS_MSR_BITMAP, vmx_msr_bitmap_pa);
+	vmwrite(VMCS_MSR_BITMAP, vmx_msr_bitmap_pa[0]);
 	vmwrite(VMCS_TSC_OFFSET, v->tsc_offset);
 	vmwrite(VMCS_VPID, s->vpid);
 	vmwrite(VMCS_EPT_POINTER, v->base.vm->mem.pt.root | vmx_caps.eptp_bits);
 	vmwrite(VMCS_CR0_MASK, VMX_CR0_HOST_OWNED);
 	vmwrite(VMCS_CR4_MASK, vmx_cr4_host_owned(v));
 	vmwrite(VMCS_ENTRY_INTR_INFO, 0);
-	if (secondary & SECONDARY_ENCLS)
+	if (s->secondary & SECONDARY_ENCLS)
 		vmwrite(VMCS_ENCLS_EXIT_BITMAP, UINT64_MAX);
-	if (secondary & SECONDARY_ENCLV)
+	if (s->secondary & SECONDARY_ENCLV)
 		vmwrite(VMCS_ENCLV_EXIT_BITMAP, UINT64_MAX);
 }
 
@@ -225,6 +231,7 @@ static void vmx_vcpu_reset(struct x86_vcpu *v)
 	write_controls(s);
 	vmx_write_host_state();
 	write_guest_state(s);
+	vmx_apicv_reset(s);
 	/* The tables may be new ones at an address that the CPU knows from before. */
 	invept(INVEPT_SINGLE, v->base.vm->mem.pt.root | vmx_caps.eptp_bits);
 	invvpid(INVVPID_SINGLE, s->vpid);
@@ -250,10 +257,18 @@ static void vmx_set_pat(struct x86_vcpu *v, uint64_t pat)
 	vmwrite(VMCS_GUEST_PAT, pat);
 }
 
-static void vmx_set_tsc_offset(struct x86_vcpu *v)
+static __noinline __cold void set_tsc_offset_elsewhere(struct vmx_vcpu *s)
 {
-	vmx_make_current(vmx_vcpu(v));
-	vmwrite(VMCS_TSC_OFFSET, v->tsc_offset);
+	vmx_make_current(s);
+	vmwrite(VMCS_TSC_OFFSET, s->x.tsc_offset);
+}
+
+static __hot void vmx_set_tsc_offset(struct x86_vcpu *v)
+{
+	if (likely(current == vmx_vcpu(v)))
+		vmwrite(VMCS_TSC_OFFSET, v->tsc_offset);
+	else
+		set_tsc_offset_elsewhere(vmx_vcpu(v));
 }
 
 static const char *vmx_exit_count(struct x86_vcpu *v, unsigned index, uint64_t *n)

@@ -20,11 +20,20 @@ struct vmx_vcpu {
 	uint16_t vpid;
 	void *vmcs;
 	uint64_t vmcs_pa;
-	uint32_t primary;		  /* what VMCS_PRIMARY_CONTROLS holds */
-	uint32_t entry;			  /* what VMCS_ENTRY_CONTROLS should hold, but for IA32E */
-	uint64_t kept[KEPT_MSRS];	  /* by enum vmx_kept, while not in the CPU */
-	uint64_t cr2, dr6;		  /* likewise */
-	struct x86_vcpu x __aligned(128); /* at 128: general registers for the entry code */
+	uint32_t primary;	  /* what VMCS_PRIMARY_CONTROLS holds */
+	uint32_t secondary;	  /* what VMCS_SECONDARY_CONTROLS holds */
+	uint32_t entry;		  /* what VMCS_ENTRY_CONTROLS should hold, but for IA32E */
+	uint64_t kept[KEPT_MSRS]; /* by enum vmx_kept, while not in the CPU */
+	uint64_t cr2, dr6;	  /* likewise */
+	struct x86_vcpu x;	  /* at 128: general registers for the entry code */
+
+	/* APIC virtualization (apicv.c); all NULL and 0 without. */
+	void *apic_page;       /* virtual-APIC page: its lapic's registers */
+	void *apic_access;     /* vCPU 0: what is mapped where the guest's APICs are */
+	bool apic_mapped;      /* vCPU 0: apic_access is mapped */
+	uint32_t apic_mode;    /* controls that follow the APIC's mode */
+	uint64_t eoi_exits[4]; /* what VMCS_EOI_EXIT_BITMAP0 and on hold */
+
 	uint64_t count[EXIT_COUNTS];
 };
 _Static_assert(offsetof(struct vmx_vcpu, launched) == 0, "entry.asm");
@@ -44,14 +53,18 @@ struct vmx_caps {
 	uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	uint32_t pin, primary, secondary, exit, entry;
 	uint64_t eptp_bits; /* of an EPT pointer, beside the address */
+	bool apicv;	    /* all that APIC virtualization needs is there */
 };
 extern struct vmx_caps vmx_caps;
 
 /* Chooses the controls; false with the reason in @why if something that we need is missing. */
 bool vmx_probe_controls(char *why, size_t size);
 
-/* Permission maps, made from the tables at boot; host-physical addresses. */
-extern uint64_t vmx_io_bitmap_pa[2], vmx_msr_bitmap_pa;
+/*
+ * Permission maps, made from the tables at boot; host-physical addresses. Of those for MSRs, the
+ * second is for guests in x2APIC mode on a CPU with APIC virtualization.
+ */
+extern uint64_t vmx_io_bitmap_pa[2], vmx_msr_bitmap_pa[2];
 status_t __must_check vmx_maps_init(void);
 
 /* Makes the VMCS of @s the one that VMREAD and VMWRITE act on. */
@@ -106,6 +119,19 @@ bool vmx_load_pdptes(struct vmx_vcpu *s);
 
 /* Moves RIP behind the instruction that exited. */
 void vmx_advance(struct vmx_vcpu *s);
+
+/*
+ * APIC virtualization (apicv.c): whether these capabilities suffice, pages of a new vCPU, its
+ * VMCS at reset, what changed before an entry, and the two exits that belong to it.
+ */
+bool vmx_apicv_offered(uint64_t primary, uint64_t secondary);
+status_t __must_check vmx_apicv_create(struct vmx_vcpu *s);
+void vmx_apicv_reset(struct vmx_vcpu *s);
+void vmx_apicv_prepare(struct vmx_vcpu *s);
+void vmx_apicv_eoi(struct vmx_vcpu *s);
+void vmx_apicv_write(struct vmx_vcpu *s);
+/* Calls @allow for each x2APIC register that needs no exit. */
+void vmx_apicv_msrs(void (*allow)(uint32_t index, bool read, bool write, void *map), void *map);
 
 /* "cpuid" for reason 10; "" where there is none. */
 const char *vmx_exit_name(uint32_t reason);

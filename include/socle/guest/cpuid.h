@@ -50,18 +50,19 @@ struct cpuid cpuid_guest(struct x86_vcpu *v, uint32_t leaf, uint32_t subleaf);
 
 /*
  * The frequent case of cpuid_guest(), for the exit path: a basic leaf that depends on nothing.
- * False: ask cpuid_guest().
+ * NULL: ask cpuid_guest().
  */
-static __always_inline bool cpuid_guest_fast(const struct guest_cpuid *t, uint32_t leaf,
-					     struct cpuid *r)
+static __always_inline const struct cpuid_entry *cpuid_guest_fast(const struct guest_cpuid *t,
+								  uint32_t leaf)
 {
 	const struct cpuid_entry *e;
 
 	if (unlikely(leaf >= CPUID_LEAVES))
-		return false;
+		return NULL;
 	e = &t->entry[t->basic[array_index_mask(leaf, CPUID_LEAVES)]];
-	*r = e->value;
-	return e->simple;
+	/* Or the compiler works out the address of each member anew. */
+	__asm__("" : "+r"(e));
+	return likely(e->simple) ? e : NULL;
 }
 
 /* A feature bit of the guest's model; @reg 0 to 3: EAX to EDX. Subleaf 0. */

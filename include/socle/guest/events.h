@@ -44,7 +44,8 @@ struct x86_window {
 
 /* Where interrupts come from; bound at boot by the local APIC's room. */
 struct x86_irq_source {
-	int (*pending)(struct x86_vcpu *v);		     /* what is deliverable now, or -1 */
+	int (*pending)(struct x86_vcpu *v);    /* what is deliverable now, or -1 */
+	int (*injectable)(struct x86_vcpu *v); /* the same, if the CPU does not by itself */
 	uint8_t (*accept)(struct x86_vcpu *v, int pending);  /* takes it; its vector */
 	void (*requeue)(struct x86_vcpu *v, uint8_t vector); /* not delivered: requests it again */
 };

@@ -15,34 +15,29 @@
 /* CPUID; exit_cpuid_fast() is the frequent case, and returns false for the others. */
 void exit_cpuid(struct x86_vcpu *v);
 
-static __always_inline void exit_cpuid_result(struct x86_vcpu *v, struct cpuid r)
-{
-	v->state.gpr[GPR_RAX] = r.eax;
-	v->state.gpr[GPR_RBX] = r.ebx;
-	v->state.gpr[GPR_RCX] = r.ecx;
-	v->state.gpr[GPR_RDX] = r.edx;
-}
-
 static __always_inline bool exit_cpuid_fast(struct x86_vcpu *v)
 {
-	struct cpuid r;
+	const struct cpuid_entry *e = cpuid_guest_fast(v->cpuid, v->state.gpr[GPR_RAX]);
 
-	if (unlikely(!cpuid_guest_fast(v->cpuid, v->state.gpr[GPR_RAX], &r)))
+	if (unlikely(!e))
 		return false;
-	exit_cpuid_result(v, r);
+	v->state.gpr[GPR_RAX] = e->value.eax;
+	v->state.gpr[GPR_RBX] = e->value.ebx;
+	v->state.gpr[GPR_RCX] = e->value.ecx;
+	v->state.gpr[GPR_RDX] = e->value.edx;
 	return true;
 }
 
-/* The #GP of an access that was refused. False, for the callers below. */
-bool exit_msr_fault(struct x86_vcpu *v);
+/* The #GP of an access that was refused. */
+void exit_msr_fault(struct x86_vcpu *v);
 
-/* RDMSR and WRMSR. */
+/* RDMSR and WRMSR; if they return false, call exit_msr_fault(). */
 static __always_inline bool exit_msr_read(struct x86_vcpu *v)
 {
 	uint64_t value;
 
 	if (unlikely(msr_guest_read(v, v->state.gpr[GPR_RCX], &value) != MSR_OK))
-		return exit_msr_fault(v);
+		return false;
 	v->state.gpr[GPR_RAX] = (uint32_t)value;
 	v->state.gpr[GPR_RDX] = value >> 32;
 	return true;
@@ -52,9 +47,7 @@ static __always_inline bool exit_msr_write(struct x86_vcpu *v)
 {
 	uint64_t value = (uint32_t)v->state.gpr[GPR_RAX] | v->state.gpr[GPR_RDX] << 32;
 
-	if (unlikely(msr_guest_write(v, v->state.gpr[GPR_RCX], value) != MSR_OK))
-		return exit_msr_fault(v);
-	return true;
+	return likely(msr_guest_write(v, v->state.gpr[GPR_RCX], value) == MSR_OK);
 }
 
 /* IN and OUT without REP or a string; the CPU has checked the permission. @size is 1, 2 or 4. */

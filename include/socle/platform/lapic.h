@@ -40,6 +40,8 @@ struct lapic {
 	uint32_t timer_missed;	   /* periodic ticks not delivered yet; given at each EOI */
 	uint64_t deadline;	   /* IA32_TSC_DEADLINE; 0: not armed */
 	struct timer timer;	   /* while something is to come */
+	uint32_t *page;		   /* where the CPU works on registers itself; NULL: it does not */
+	bool page_changed;	   /* we changed what is requested or in service there */
 };
 
 /* Binds interrupts, CR8 and so on of all vCPUs to their local APICs. Once, at boot. */
@@ -56,5 +58,37 @@ status_t __must_check lapic_add_region(struct vm *vm);
  * firmware leaves it.
  */
 void lapic_reset(struct lapic *l);
+
+/*
+ * For a CPU that delivers interrupts and ends them itself: has @l keep its registers in @page, of
+ * PAGE_SIZE bytes and laid out as those of an APIC, from now on. Only when @l was just reset.
+ */
+void lapic_use_page(struct lapic *l, void *page);
+
+/*
+ * Before an entry: moves what was requested into the page, and returns how many. @changed: what is
+ * requested or in service was changed by us since the last call.
+ */
+unsigned lapic_page_post(struct lapic *l, bool *changed);
+
+/* Highest vector that is requested, or in service, in the page; 0: none. */
+uint8_t lapic_page_requested(const struct lapic *l);
+uint8_t lapic_page_in_service(const struct lapic *l);
+
+/* Vectors 64 * @word and up whose end we want to hear of. */
+uint64_t lapic_page_eoi_exits(const struct lapic *l, unsigned word);
+
+/* The guest ended @vector, which the CPU has taken out of service. */
+void lapic_page_ended(struct lapic *l, uint8_t vector);
+
+/* The guest wrote the register at @reg of the page, which wants more than that. */
+void lapic_page_written(struct lapic *l, uint32_t reg);
+
+/* IA32_APIC_BASE of @l: which of xAPIC and x2APIC mode is on. */
+bool lapic_is_xapic(const struct lapic *l);
+bool lapic_is_x2apic(const struct lapic *l);
+
+/* True if x2APIC register @index (from 0x800 on) is one that reads as the page has it. */
+bool lapic_page_readable(uint32_t index);
 
 #endif
