@@ -254,6 +254,8 @@ static void print_vcpus(struct vm *vm, struct format_sink *out)
 			{"run-ms", v->base.run_ns / 1000000},
 		};
 
+		format_sink(out, "  vcpu%u %-12s %s\n", i, "apic",
+			    lapic_is_virtualized(v->lapic) ? "virtualized" : "emulated");
 		for (unsigned k = 0; k < ARRAY_SIZE(rows); k++)
 			if (rows[k].n)
 				format_sink(out, "  vcpu%u %-12s %llu\n", i, rows[k].name,

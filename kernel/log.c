@@ -7,7 +7,7 @@
 
 enum {
 	LINES = 512,
-	LINE_SIZE = 160,
+	LINE_SIZE = 256,
 	VM_LINES_PER_SECOND = 20, /* of one VM, so that no guest can flood the console */
 };
 

@@ -249,7 +249,7 @@ static void start_virtualization(void)
 	status = vendor->cpu_on();
 	if (status)
 		panic("cannot turn on %s: %s", vendor->name, status_text(status));
-	log_info("virtualization: %s with nested paging%s", vendor->name,
+	log_info("virtualization: %s with nested paging%s%s", vendor->name, vendor->features(),
 		 cpu_has(CPU_HYPERVISOR) ? ", itself below a hypervisor or emulator" : "");
 	if (options.bench)
 		log_info("BENCH-FLOOR: %u", (unsigned)vendor->floor());
@@ -272,6 +272,18 @@ static enum vcpu_leave first_run(struct vcpu *v)
 	return sched.run(v);
 }
 
+/* A reserved bit of CR4 in the first guest: it dies with an explanation, and others live. */
+static enum vcpu_leave broken_run(struct vcpu *v)
+{
+	struct x86_vcpu *x = x86_vcpu(v);
+
+	sched_bind(&sched);
+	x86_load(x, X86_CR);
+	x->state.cr4 |= BIT(31);
+	x86_dirty(x, X86_CR);
+	return sched.run(v);
+}
+
 /* Never comes back: the page below the stack is not mapped, and a double fault tells so. */
 static __noinline unsigned overflow_stack(unsigned depth)
 {
@@ -284,7 +296,7 @@ static __noinline unsigned overflow_stack(unsigned depth)
 /* On the final stack. */
 static void run(void)
 {
-	static const struct sched_ops measured = {first_run, poll};
+	static const struct sched_ops measured = {first_run, poll}, broken = {broken_run, poll};
 
 	self_check();
 	if (options.overflow_stack)
@@ -292,7 +304,7 @@ static void run(void)
 	start_machine();
 	start_virtualization();
 	sched = (struct sched_ops){vendor->run, poll};
-	sched_bind(options.bench ? &measured : &sched);
+	sched_bind(options.bench ? &measured : options.break_entry ? &broken : &sched);
 	console_init(&console_line);
 	guests_create();
 	console_run();
@@ -309,7 +321,8 @@ void kernel_main(uint64_t info_pa, uint64_t entry_tsc)
 	banner();
 	if (options.unknown[0])
 		log_warn("option '%s' on the command line is unknown or has a bad value: use "
-			 "serial=PORT[,BAUD], debug-exit=PORT, bench or selftest=stack",
+			 "serial=PORT[,BAUD], debug-exit=PORT, bench, selftest=stack or "
+			 "selftest=entry",
 			 options.unknown);
 	start_memory();
 	stack = make_stack(&boot_cpu, STACK_MAIN);

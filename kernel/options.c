@@ -49,6 +49,10 @@ static bool parse_word(struct options *o, const char *s, size_t len)
 		o->overflow_stack = true;
 		return true;
 	}
+	if (len == 14 && !strncmp(s, "selftest=entry", 14)) {
+		o->break_entry = true;
+		return true;
+	}
 	if (len > 7 && !strncmp(s, "serial=", 7))
 		return parse_serial(o, s + 7, len - 7);
 	if (len > 11 && !strncmp(s, "debug-exit=", 11))

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The page-table walker in both formats of x86: leaves, splits, removal, and every kind of entry.
- */
+/* The page-table walker in each format: leaves, splits, removal, and every kind of entry. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -10,6 +9,7 @@
 
 #include "panic_mock.h"
 #include "../../mm/pagetable.c"
+#include "../../mm/pt_ept.c"
 #include "../../mm/pt_x86.c"
 
 /* Frames: an array of pages; raw ones hold poison, as they may on the real machine. */
@@ -67,6 +67,7 @@ static int setup(void **state)
 	test_memory = (uintptr_t)pool;
 	pool_left = POOL;
 	pt_x86_init(true);
+	pt_ept_init(true, true);
 	assert_int_equal(pt_init(&pt, fmt, OWNER), 0);
 	assert_int_equal(pool_count, 1);
 	return 0;
@@ -155,9 +156,23 @@ static void alignment_of_both_addresses_counts(void **state __unused)
 static void no_large_leaves_without_the_feature(void **state __unused)
 {
 	pt_x86_init(false);
+	pt_ept_init(true, false);
 	map(0, 0, GiB, RW_);
 	check_at(0, 2, 0, RW_);
 	check_at(GiB - 1, 2, GiB - 1, RW_);
+}
+
+/* EPT may lack leaves of 2 MiB, too; then those of 1 GiB are not used either. */
+static void small_leaves_alone(void **state __unused)
+{
+	for (unsigned pages_1g = 0; pages_1g <= 1; pages_1g++) {
+		pt_ept_init(false, pages_1g);
+		map(GiB, GiB, 4 * MiB, RW_);
+		check_at(GiB, 1, GiB, RW_);
+		check_at(GiB + 4 * MiB - 1, 1, GiB + 4 * MiB - 1, RW_);
+		assert_int_equal(pool_count, 1 + 2 + 2);
+		assert_int_equal(pt_unmap(&pt, GiB, GiB), 0);
+	}
 }
 
 /* All 512 parts of a leaf, whatever the page held before that became their table. */
@@ -252,9 +267,33 @@ static enum pte_kind expected_kind(uint64_t raw, unsigned level)
 	return PTE_TABLE;
 }
 
+/* What SDM vol. 3, 28.3.2 and 28.3.3.1 say: EPT misconfigurations are damage. */
+static enum pte_kind expected_ept_kind(uint64_t raw, unsigned level)
+{
+	static const uint64_t aligned[] = {0, 0, 0x1ff000, 0x3ffff000};
+	unsigned type = raw >> 3 & 7;
+
+	if (!raw)
+		return PTE_NONE;
+	if (!(raw & 7))
+		return raw == 1ull << 52 ? PTE_FROZEN : PTE_RESERVED;
+	/* Writable but not readable: never; executable alone: on some processors, not by us. */
+	if ((raw & 7) == 2 || (raw & 7) == 6 || (raw & 7) == 4)
+		return PTE_RESERVED;
+	if (level == 4)
+		return raw & 0xf8 ? PTE_RESERVED : PTE_TABLE;
+	if (level > 1 && !(raw & 0x80))
+		return raw & 0x78 ? PTE_RESERVED : PTE_TABLE;
+	/* Reserved: 2, 3 and 7; never made by us: WC, WT and WP. */
+	if (type != 0 && type != 6)
+		return PTE_RESERVED;
+	return raw & aligned[level] ? PTE_RESERVED : PTE_LEAF;
+}
+
 static void every_kind_of_entry(void **state __unused)
 {
-	static const uint64_t high[] = {0, 1ull << 52, 1ull << 63, 1ull << 51, 3ull << 52};
+	static const uint64_t high[] = {0,	    1ull << 52, 1ull << 63, 1ull << 51, 3ull << 52,
+					1ull << 20, 1ull << 21, 1ull << 29, 1ull << 30};
 
 	for (unsigned level = 1; level <= 4; level++)
 		for (unsigned h = 0; h < ARRAY_SIZE(high); h++)
@@ -262,7 +301,9 @@ static void every_kind_of_entry(void **state __unused)
 				pte_t pte = {high[h] | low};
 
 				assert_int_equal(fmt->kind(pte, level),
-						 expected_kind(pte.raw, level));
+						 fmt == &pt_format_ept
+							 ? expected_ept_kind(pte.raw, level)
+							 : expected_kind(pte.raw, level));
 			}
 }
 
@@ -300,6 +341,53 @@ static void protection_round_trip(void **state __unused)
 			assert_int_equal(wb.raw ^ uc.raw, 0x18);
 		}
 	}
+}
+
+/* Every leaf and every pointer that EPT can be given, bit by bit (SDM vol. 3, 28.3.2). */
+static void ept_encodings(void **state __unused)
+{
+	static const struct {
+		unsigned level, prot;
+		enum pt_memtype type;
+		uint64_t raw;
+	} leaves[] = {
+		/* D, A, 1 GiB or 2 MiB: 0x380 or 0x300; type 6 is 0x30; X, W, R: 7. */
+		{1, RWX, PT_WB, 0x337}, {1, RW_, PT_WB, 0x333}, {1, PT_READ, PT_WB, 0x331},
+		{1, PT_READ | PT_EXEC, PT_WB, 0x335}, {1, RWX, PT_UC, 0x307},
+		{1, RW_, PT_UC, 0x303}, {1, PT_READ, PT_UC, 0x301},
+		{1, PT_READ | PT_EXEC, PT_UC, 0x305}, {2, RWX, PT_WB, 0x3b7},
+		{2, RW_, PT_WB, 0x3b3}, {2, PT_READ, PT_WB, 0x3b1},
+		{2, PT_READ | PT_EXEC, PT_WB, 0x3b5}, {2, RWX, PT_UC, 0x387},
+		{2, PT_READ, PT_UC, 0x381}, {3, RWX, PT_WB, 0x3b7}, {3, PT_READ, PT_WB, 0x3b1},
+		{3, RWX, PT_UC, 0x387}, {3, PT_READ | PT_EXEC, PT_UC, 0x385},
+	};
+	uint64_t far = 1ull << 51 | GiB;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(leaves); i++) {
+		pte_t pte = fmt->leaf(far, leaves[i].level, leaves[i].prot, leaves[i].type);
+
+		assert_int_equal(pte.raw, far | leaves[i].raw);
+		assert_int_equal(fmt->kind(pte, leaves[i].level), PTE_LEAF);
+		assert_int_equal(fmt->prot(pte), leaves[i].prot);
+	}
+	/* What is present is readable: W or X alone would be a misconfiguration. */
+	assert_int_equal(fmt->leaf(far, 1, PT_WRITE, PT_WB).raw, far | 0x333);
+	assert_int_equal(fmt->leaf(far, 1, PT_EXEC, PT_WB).raw, far | 0x335);
+	/* A pointer has R, W, X and A; bits 7:3 are reserved. */
+	assert_int_equal(fmt->table(far | PAGE_SIZE).raw, far | PAGE_SIZE | 0x107);
+	/* Children keep type and rights; the large-page bit goes at the last level only. */
+	assert_int_equal(fmt->child((pte_t){far | 0x3b3}, 3, 511).raw, far | 511 * 2 * MiB | 0x3b3);
+	assert_int_equal(fmt->child((pte_t){far | 0x385}, 2, 511).raw, far | 511 * 4 * KiB | 0x305);
+	/* Hardware finds nothing in what the walker calls none or frozen. */
+	for (unsigned level = 1; level <= 4; level++) {
+		assert_int_equal(fmt->kind((pte_t){0}, level), PTE_NONE);
+		assert_int_equal(fmt->kind((pte_t){1ull << 52}, level), PTE_FROZEN);
+	}
+	/* The walker's own entries, from the root to the leaf. */
+	map(5 * GiB, 7 * GiB, PAGE_SIZE, RWX);
+	for (unsigned level = 4; level > 1; level--)
+		assert_int_equal(entry_at(5 * GiB, level)->raw & ~MASK(51, 12), 0x107);
+	assert_int_equal(entry_at(5 * GiB, 1)->raw, 7 * GiB | 0x337);
 }
 
 /* SVM's walk counts as a user access at every level (APM vol. 2, 15.25.5); our own never does. */
@@ -440,31 +528,34 @@ static void random_changes(void **state __unused)
 	}
 }
 
-/* Each test once for each format. */
-#define BOTH(f)                                                                    \
-	{#f " (host)", f, setup, teardown, (void *)(uintptr_t)&pt_format_host},    \
-	{                                                                          \
-#f " (npt)", f, setup, teardown, (void *)(uintptr_t)&pt_format_npt \
+/* Each test once for each format; those of x86's two and of EPT alone. */
+#define IN(format, f)                                                                           \
+	{                                                                                       \
+#f " (" #format ")", f, setup, teardown, (void *)(uintptr_t)&pt_format_##format \
 	}
+#define X86(f) IN(host, f), IN(npt, f)
+#define ALL(f) X86(f), IN(ept, f)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(largest_pages_first),
-		BOTH(alignment_of_both_addresses_counts),
-		BOTH(no_large_leaves_without_the_feature),
-		BOTH(split_is_complete),
-		BOTH(splits_nest),
-		BOTH(replacing_frees_tables),
-		BOTH(unmapping_frees_tables),
-		BOTH(every_kind_of_entry),
-		BOTH(damage_is_no_mapping),
-		BOTH(protection_round_trip),
-		BOTH(user_bit_at_each_level),
-		BOTH(out_of_memory),
-		BOTH(no_root_without_memory),
-		BOTH(visits_in_order),
-		BOTH(random_changes),
+		ALL(largest_pages_first),
+		ALL(alignment_of_both_addresses_counts),
+		ALL(no_large_leaves_without_the_feature),
+		IN(ept, small_leaves_alone),
+		ALL(split_is_complete),
+		ALL(splits_nest),
+		ALL(replacing_frees_tables),
+		ALL(unmapping_frees_tables),
+		ALL(every_kind_of_entry),
+		ALL(damage_is_no_mapping),
+		X86(protection_round_trip),
+		IN(ept, ept_encodings),
+		X86(user_bit_at_each_level),
+		ALL(out_of_memory),
+		ALL(no_root_without_memory),
+		ALL(visits_in_order),
+		ALL(random_changes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

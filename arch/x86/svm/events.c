@@ -114,8 +114,11 @@ int svm_prepare(struct svm_vcpu *s)
 	if (events_next(&s->x, window, &ev, &wait))
 		inject(s, &ev);
 	open_window(c, wait != EVENTS_NONE);
-	/* Two at once: the second has its turn after the next exit. */
-	if (s->x.events.retry_valid || s->x.events.exception_valid)
+	/*
+	 * Two at once: the second has its turn after the next exit. So has what waits for a window:
+	 * that saves the window's own exit, and Bochs 2.7 opens none where IF is set at VMRUN.
+	 */
+	if (s->x.events.retry_valid || s->x.events.exception_valid || wait != EVENTS_NONE)
 		s->x.base.requests |= VCPU_REQ_EVENT;
 	return 0;
 }

@@ -99,6 +99,8 @@ void svm_write_back(struct svm_vcpu *s)
 		c->cr4 = st->cr4;
 		c->efer = st->efer | EFER_SVME;
 		svm_touch(c, CLEAN_CR | CLEAN_CR2);
+		if (s->loaded)
+			cr2_write(st->cr2); /* see svm_run() */
 	}
 	if (groups & X86_DR) {
 		c->dr6 = st->dr6;

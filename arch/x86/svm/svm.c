@@ -67,6 +67,16 @@ static status_t svm_cpu_on(void)
 	return status;
 }
 
+static const char *svm_features(void)
+{
+	static char text[80];
+
+	format(text, sizeof(text), "%s%s%s", cpu_has(CPU_SVM_NRIPS) ? ", next RIP" : "",
+	       cpu_has(CPU_SVM_CLEAN) ? ", clean bits" : "",
+	       cpu_has(CPU_SVM_FLUSH_ASID) ? ", flush by ASID" : "");
+	return text;
+}
+
 static struct x86_vcpu *svm_vcpu_create(struct vm *vm, unsigned id)
 {
 	struct svm_vcpu *s = pages_alloc(sizeof(*s), OWNER_VM_CORE);
@@ -176,6 +186,7 @@ static enum vcpu_leave svm_run(struct vcpu *b)
 	interrupts_enable();
 	cpu_double_fault_stack(false);
 	vmload(s->vmcb_pa);
+	cr2_write(s->vmcb->cr2); /* Bochs 2.7's VMRUN does not load it */
 	s->loaded = true;
 	leave = svm_prepare(s);
 	if (!leave) {
@@ -224,6 +235,7 @@ static const struct vendor svm = {
 	.format = &pt_format_npt,
 	.probe = svm_probe,
 	.cpu_on = svm_cpu_on,
+	.features = svm_features,
 	.vcpu_create = svm_vcpu_create,
 	.vcpu_reset = svm_vcpu_reset,
 	.load = svm_load,

@@ -6,6 +6,7 @@
 #include "socle/guest/walk.h"
 #include "socle/platform/lapic.h"
 #include "socle/report.h"
+#include "checks.h"
 #include "vmx.h"
 #include "vmx_insn.h"
 
@@ -411,6 +412,20 @@ const char *vmx_exit_name(uint32_t reason)
 	return exits[reason].name;
 }
 
+/* The CPU says only that it refused; which check failed is found out in software. */
+static __cold int explain(struct vmx_vcpu *s, const char *what, unsigned code)
+{
+	char text[224];
+	const char *check = vmx_check_current(s->vmcs_pa, text, sizeof(text));
+
+	log_error("vm %s: vCPU %u: %s (%#x):", s->x.base.vm->settings.name, s->x.base.id, what,
+		  code);
+	vmx_dump(&s->x);
+	vm_kill(s->x.base.vm, "vCPU %u: %s: %s", s->x.base.id, what,
+		check ? check : "no check that we know of fails");
+	return vmx_prepare(s);
+}
+
 static int entry_failed(struct vmx_vcpu *s, uint32_t reason)
 {
 	uint64_t rip = vmread(VMCS_GUEST_RIP);
@@ -420,12 +435,9 @@ static int entry_failed(struct vmx_vcpu *s, uint32_t reason)
 		vmwrite(VMCS_GUEST_RIP, (uint32_t)rip);
 		return tail(s);
 	}
-	log_error("vm %s: vCPU %u: the entry failed:", s->x.base.vm->settings.name, s->x.base.id);
-	vmx_dump(&s->x);
 	if ((reason & EXIT_REASON_BASIC) == VMX_EXIT_MACHINE_CHECK)
 		panic("machine check during the entry to a guest");
-	vm_kill(s->x.base.vm, "vCPU %u: the entry failed: %#x", s->x.base.id, reason);
-	return vmx_prepare(s);
+	return explain(s, "VM entry failed", reason);
 }
 
 int vmx_entry_refused(struct vmx_vcpu *s)
@@ -434,11 +446,7 @@ int vmx_entry_refused(struct vmx_vcpu *s)
 
 	s->x.avail = 0;
 	(void)!vmread_safe(VMCS_INSN_ERROR, &error);
-	log_error("vm %s: vCPU %u: VM entry refused, error %u:", s->x.base.vm->settings.name,
-		  s->x.base.id, (unsigned)error);
-	vmx_dump(&s->x);
-	vm_kill(s->x.base.vm, "vCPU %u: VM entry refused", s->x.base.id);
-	return vmx_prepare(s);
+	return explain(s, "VM entry refused", error);
 }
 
 static __noinline int rare(struct vmx_vcpu *s, uint32_t reason)

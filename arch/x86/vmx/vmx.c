@@ -58,6 +58,11 @@ static status_t vmx_cpu_on(void)
 	return vmx_maps_init();
 }
 
+static const char *vmx_features(void)
+{
+	return vmx_caps.apicv ? ", VPID, APIC virtualization" : ", VPID";
+}
+
 static __noinline void load_vmcs(struct vmx_vcpu *s)
 {
 	if (!vmptrld(s->vmcs_pa))
@@ -284,6 +289,7 @@ static const struct vendor vmx = {
 	.format = &pt_format_ept,
 	.probe = vmx_probe,
 	.cpu_on = vmx_cpu_on,
+	.features = vmx_features,
 	.vcpu_create = vmx_vcpu_create,
 	.vcpu_reset = vmx_vcpu_reset,
 	.load = vmx_load,

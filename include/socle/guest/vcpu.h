@@ -119,6 +119,8 @@ enum exit_action {
 	X(bool, probe, (char *why, size_t size))                                                   \
 	/* Turns virtualization on, on this CPU. */                                                \
 	X(status_t, cpu_on, (void))                                                                \
+	/* What of the optional features is in use, for people: "" or ", a, b". After cpu_on. */   \
+	X(const char *, features, (void))                                                          \
 	/* Allocates a vCPU of @vm. NULL: out of memory. */                                        \
 	X(struct x86_vcpu *, vcpu_create, (struct vm * vm, unsigned id))                           \
 	/* Sets power-on state (SDM vol. 3, 9.1), all but what the rooms above hold. */            \

@@ -88,6 +88,12 @@ void lapic_page_written(struct lapic *l, uint32_t reg);
 bool lapic_is_xapic(const struct lapic *l);
 bool lapic_is_x2apic(const struct lapic *l);
 
+/* True if the CPU delivers and ends interrupts by itself. */
+static inline bool lapic_is_virtualized(const struct lapic *l)
+{
+	return l->page;
+}
+
 /* True if x2APIC register @index (from 0x800 on) is one that reads as the page has it. */
 bool lapic_page_readable(uint32_t index);
 

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Numbers of VMX: exit reasons against the public header, the others against the manual's order.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+/* The installed header uses some of our names, so its values are taken before ours come. */
+#include <asm/vmx.h>
+static const struct {
+	uint64_t value;
+	const char *name;
+} public_reasons[] = {VMX_EXIT_REASONS};
+enum { PUBLIC_ENCLAVE = VMX_EXIT_REASONS_SGX_ENCLAVE_MODE };
+static const uint64_t public_entry_failure = VMX_EXIT_REASONS_FAILED_VMENTRY;
+#undef VMX_EXIT_REASONS
+#undef EXIT_REASON_BUS_LOCK
+
+#include <string.h>
+#include "../../arch/x86/vmx/vmcs.h"
+
+/* Ours by the public header's names. */
+static const struct {
+	const char *name;
+	unsigned ours;
+} reasons[] = {
+#define OURS(theirs, name) {#theirs, VMX_EXIT_##name}
+#define SAME(name) OURS(name, name)
+	SAME(EXCEPTION_NMI), SAME(EXTERNAL_INTERRUPT), SAME(TRIPLE_FAULT),
+	OURS(INIT_SIGNAL, INIT), OURS(SIPI_SIGNAL, SIPI), SAME(INTERRUPT_WINDOW),
+	SAME(NMI_WINDOW), SAME(TASK_SWITCH), SAME(CPUID), SAME(HLT), SAME(INVD), SAME(INVLPG),
+	SAME(RDPMC), SAME(RDTSC), SAME(VMCALL), SAME(VMCLEAR), SAME(VMLAUNCH), SAME(VMPTRLD),
+	SAME(VMPTRST), SAME(VMREAD), SAME(VMRESUME), SAME(VMWRITE), OURS(VMOFF, VMXOFF),
+	OURS(VMON, VMXON), SAME(CR_ACCESS), OURS(DR_ACCESS, MOV_DR), OURS(IO_INSTRUCTION, IO),
+	OURS(MSR_READ, RDMSR), OURS(MSR_WRITE, WRMSR),
+	OURS(INVALID_STATE, INVALID_GUEST_STATE), OURS(MSR_LOAD_FAIL, MSR_LOADING),
+	OURS(MWAIT_INSTRUCTION, MWAIT), OURS(MONITOR_TRAP_FLAG, MTF),
+	OURS(MONITOR_INSTRUCTION, MONITOR), OURS(PAUSE_INSTRUCTION, PAUSE),
+	OURS(MCE_DURING_VMENTRY, MACHINE_CHECK), SAME(TPR_BELOW_THRESHOLD), SAME(APIC_ACCESS),
+	OURS(EOI_INDUCED, VIRTUALIZED_EOI), SAME(GDTR_IDTR), SAME(LDTR_TR),
+	SAME(EPT_VIOLATION), SAME(EPT_MISCONFIG), SAME(INVEPT), SAME(RDTSCP),
+	SAME(PREEMPTION_TIMER), SAME(INVVPID), SAME(WBINVD), SAME(XSETBV), SAME(APIC_WRITE),
+	SAME(RDRAND), SAME(INVPCID), SAME(VMFUNC), SAME(ENCLS), SAME(RDSEED), SAME(PML_FULL),
+	SAME(XSAVES), SAME(XRSTORS), SAME(UMWAIT), SAME(TPAUSE), SAME(BUS_LOCK),
+	OURS(NOTIFY, INSN_TIMEOUT),
+#undef SAME
+#undef OURS
+};
+
+static void exit_reasons_are_public(void **state __unused)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(public_reasons); i++) {
+		unsigned j = 0;
+
+		while (j < ARRAY_SIZE(reasons) && strcmp(reasons[j].name, public_reasons[i].name))
+			j++;
+		/* A newer header may have more. */
+		if (j == ARRAY_SIZE(reasons))
+			print_message("not compared: %s\n", public_reasons[i].name);
+		else
+			assert_int_equal(reasons[j].ours, public_reasons[i].value);
+		assert_in_range(public_reasons[i].value, 0, VMX_EXIT_REASONS - 1);
+	}
+	assert_true(ARRAY_SIZE(public_reasons) >= 60);
+	assert_int_equal(EXIT_REASON_ENCLAVE, PUBLIC_ENCLAVE);
+	assert_int_equal(EXIT_REASON_ENTRY_FAILURE, public_entry_failure);
+}
+
+/* Lists in the manual's order: the place of a name tells its number. */
+#define GAP (~0u)
+
+static void in_order(const unsigned *values, unsigned count, unsigned first, unsigned step)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (values[i] != GAP)
+			assert_int_equal(values[i], first + i * step);
+}
+#define IN_ORDER(list, first, step) in_order(list, ARRAY_SIZE(list), first, step)
+
+/* Appendix C, all of it. */
+static void exit_reasons_in_order(void **state __unused)
+{
+	static const unsigned list[] = {
+#define R(name) VMX_EXIT_##name
+		R(EXCEPTION_NMI), R(EXTERNAL_INTERRUPT), R(TRIPLE_FAULT), R(INIT), R(SIPI),
+		R(IO_SMI), R(OTHER_SMI), R(INTERRUPT_WINDOW), R(NMI_WINDOW), R(TASK_SWITCH),
+		R(CPUID), R(GETSEC), R(HLT), R(INVD), R(INVLPG), R(RDPMC), R(RDTSC), R(RSM),
+		R(VMCALL), R(VMCLEAR), R(VMLAUNCH), R(VMPTRLD), R(VMPTRST), R(VMREAD),
+		R(VMRESUME), R(VMWRITE), R(VMXOFF), R(VMXON), R(CR_ACCESS), R(MOV_DR), R(IO),
+		R(RDMSR), R(WRMSR), R(INVALID_GUEST_STATE), R(MSR_LOADING), GAP, R(MWAIT),
+		R(MTF), GAP, R(MONITOR), R(PAUSE), R(MACHINE_CHECK), GAP,
+		R(TPR_BELOW_THRESHOLD), R(APIC_ACCESS), R(VIRTUALIZED_EOI), R(GDTR_IDTR),
+		R(LDTR_TR), R(EPT_VIOLATION), R(EPT_MISCONFIG), R(INVEPT), R(RDTSCP),
+		R(PREEMPTION_TIMER), R(INVVPID), R(WBINVD), R(XSETBV), R(APIC_WRITE),
+		R(RDRAND), R(INVPCID), R(VMFUNC), R(ENCLS), R(RDSEED), R(PML_FULL), R(XSAVES),
+		R(XRSTORS), R(PCONFIG), R(SPP), R(UMWAIT), R(TPAUSE), R(LOADIWKEY), R(ENCLV),
+		GAP, R(ENQCMD_PASID), R(ENQCMDS_PASID), R(BUS_LOCK), R(INSN_TIMEOUT),
+		R(SEAMCALL), R(TDCALL), R(RDMSRLIST), R(WRMSRLIST), R(URDMSR), R(UWRMSR), GAP,
+		GAP, R(RDMSR_IMM), R(WRMSR_IMM),
+#undef R
+	};
+
+	IN_ORDER(list, 0, 1);
+	assert_int_equal(ARRAY_SIZE(list), VMX_EXIT_REASONS);
+}
+
+/* Appendix B, one list for each of its tables. */
+#define F(name) VMCS_##name
+#define SEGMENTS_6(group, part)                                                                 \
+	F(group##_ES_##part), F(group##_CS_##part), F(group##_SS_##part), F(group##_DS_##part), \
+		F(group##_FS_##part), F(group##_GS_##part)
+#define SEGMENTS_10(part)                                                                        \
+	SEGMENTS_6(GUEST, part), F(GUEST_LDTR_##part), F(GUEST_TR_##part), F(GUEST_GDTR_##part), \
+		F(GUEST_IDTR_##part)
+
+static const unsigned control_16[] = {
+	F(VPID), F(POSTED_INTR_VECTOR), F(EPTP_INDEX), F(HLAT_PREFIX_SIZE),
+	F(LAST_PID_POINTER_INDEX), F(TIMER_VECTOR),
+};
+static const unsigned guest_16[] = {
+	SEGMENTS_6(GUEST, SELECTOR), F(GUEST_LDTR_SELECTOR), F(GUEST_TR_SELECTOR),
+	F(GUEST_INTR_STATUS), F(PML_INDEX), F(GUEST_UINV),
+};
+static const unsigned host_16[] = {
+	SEGMENTS_6(HOST, SELECTOR), F(HOST_TR_SELECTOR),
+};
+static const unsigned control_64[] = {
+	F(IO_BITMAP_A), F(IO_BITMAP_B), F(MSR_BITMAP), F(EXIT_MSR_STORE_ADDR),
+	F(EXIT_MSR_LOAD_ADDR), F(ENTRY_MSR_LOAD_ADDR), F(EXECUTIVE_POINTER), F(PML_ADDR),
+	F(TSC_OFFSET), F(VIRTUAL_APIC_ADDR), F(APIC_ACCESS_ADDR), F(POSTED_INTR_DESC_ADDR),
+	F(VM_FUNCTION_CONTROLS), F(EPT_POINTER), F(EOI_EXIT_BITMAP0), F(EOI_EXIT_BITMAP1),
+	F(EOI_EXIT_BITMAP2), F(EOI_EXIT_BITMAP3), F(EPTP_LIST_ADDR), F(VMREAD_BITMAP),
+	F(VMWRITE_BITMAP), F(VE_INFO_ADDR), F(XSS_EXIT_BITMAP), F(ENCLS_EXIT_BITMAP),
+	F(SPP_TABLE_POINTER), F(TSC_MULTIPLIER), F(TERTIARY_CONTROLS), F(ENCLV_EXIT_BITMAP),
+	F(LOW_PASID_DIRECTORY), F(HIGH_PASID_DIRECTORY), F(SHARED_EPT_POINTER),
+	F(PCONFIG_EXIT_BITMAP), F(HLAT_POINTER), F(PID_POINTER_TABLE), F(EXIT_CONTROLS2), GAP,
+	GAP, F(SPEC_CTRL_MASK), F(SPEC_CTRL_SHADOW), F(GUEST_DEADLINE_SHADOW), GAP,
+	F(INJECTED_EVENT_DATA),
+};
+static const unsigned read_only_64[] = {
+	F(GUEST_PHYSICAL_ADDRESS), GAP, F(ORIGINAL_EVENT_DATA),
+};
+static const unsigned guest_64[] = {
+	F(LINK_POINTER), F(GUEST_DEBUGCTL), F(GUEST_PAT), F(GUEST_EFER),
+	F(GUEST_PERF_GLOBAL_CTRL), F(GUEST_PDPTE0), F(GUEST_PDPTE1), F(GUEST_PDPTE2),
+	F(GUEST_PDPTE3), F(GUEST_BNDCFGS), F(GUEST_RTIT_CTL), F(GUEST_LBR_CTL), F(GUEST_PKRS),
+	F(GUEST_FRED_CONFIG), F(GUEST_FRED_RSP1), F(GUEST_FRED_RSP2), F(GUEST_FRED_RSP3),
+	F(GUEST_FRED_STKLVLS), F(GUEST_FRED_SSP1), F(GUEST_FRED_SSP2), F(GUEST_FRED_SSP3), GAP,
+	GAP, GAP, F(GUEST_DEADLINE),
+};
+static const unsigned host_64[] = {
+	F(HOST_PAT), F(HOST_EFER), F(HOST_PERF_GLOBAL_CTRL), F(HOST_PKRS), F(HOST_FRED_CONFIG),
+	F(HOST_FRED_RSP1), F(HOST_FRED_RSP2), F(HOST_FRED_RSP3), F(HOST_FRED_STKLVLS),
+	F(HOST_FRED_SSP1), F(HOST_FRED_SSP2), F(HOST_FRED_SSP3),
+};
+static const unsigned control_32[] = {
+	F(PIN_CONTROLS), F(PRIMARY_CONTROLS), F(EXCEPTION_BITMAP), F(PF_ERROR_MASK),
+	F(PF_ERROR_MATCH), F(CR3_TARGET_COUNT), F(EXIT_CONTROLS), F(EXIT_MSR_STORE_COUNT),
+	F(EXIT_MSR_LOAD_COUNT), F(ENTRY_CONTROLS), F(ENTRY_MSR_LOAD_COUNT), F(ENTRY_INTR_INFO),
+	F(ENTRY_EXCEPTION_ERROR), F(ENTRY_INSN_LEN), F(TPR_THRESHOLD), F(SECONDARY_CONTROLS),
+	F(PLE_GAP), F(PLE_WINDOW), F(INSN_TIMEOUT),
+};
+static const unsigned read_only_32[] = {
+	F(INSN_ERROR), F(EXIT_REASON), F(EXIT_INTR_INFO), F(EXIT_INTR_ERROR),
+	F(IDT_VECTORING_INFO), F(IDT_VECTORING_ERROR), F(EXIT_INSN_LEN), F(EXIT_INSN_INFO),
+};
+static const unsigned guest_32[] = {
+	SEGMENTS_10(LIMIT), SEGMENTS_6(GUEST, ACCESS), F(GUEST_LDTR_ACCESS),
+	F(GUEST_TR_ACCESS), F(GUEST_INTERRUPTIBILITY), F(GUEST_ACTIVITY), F(GUEST_SMBASE),
+	F(GUEST_SYSENTER_CS), GAP, F(PREEMPTION_TIMER),
+};
+static const unsigned host_32[] = {
+	F(HOST_SYSENTER_CS),
+};
+static const unsigned control_natural[] = {
+	F(CR0_MASK), F(CR4_MASK), F(CR0_SHADOW), F(CR4_SHADOW), F(CR3_TARGET0), F(CR3_TARGET1),
+	F(CR3_TARGET2), F(CR3_TARGET3),
+};
+static const unsigned read_only_natural[] = {
+	F(EXIT_QUALIFICATION), F(IO_RCX), F(IO_RSI), F(IO_RDI), F(IO_RIP),
+	F(GUEST_LINEAR_ADDRESS),
+};
+static const unsigned guest_natural[] = {
+	F(GUEST_CR0), F(GUEST_CR3), F(GUEST_CR4), SEGMENTS_10(BASE), F(GUEST_DR7),
+	F(GUEST_RSP), F(GUEST_RIP), F(GUEST_RFLAGS), F(GUEST_PENDING_DEBUG),
+	F(GUEST_SYSENTER_ESP), F(GUEST_SYSENTER_EIP), F(GUEST_S_CET), F(GUEST_SSP),
+	F(GUEST_ISST),
+};
+static const unsigned host_natural[] = {
+	F(HOST_CR0), F(HOST_CR3), F(HOST_CR4), F(HOST_FS_BASE), F(HOST_GS_BASE),
+	F(HOST_TR_BASE), F(HOST_GDTR_BASE), F(HOST_IDTR_BASE), F(HOST_SYSENTER_ESP),
+	F(HOST_SYSENTER_EIP), F(HOST_RSP), F(HOST_RIP), F(HOST_S_CET), F(HOST_SSP),
+	F(HOST_ISST),
+};
+
+static void fields(void **state __unused)
+{
+	static const struct {
+		enum vmcs_field_width width;
+		enum vmcs_field_type type;
+		const unsigned *list;
+		unsigned count;
+	} groups[] = {
+#define GROUP(width, type, list) {VMCS_WIDTH_##width, VMCS_TYPE_##type, list, ARRAY_SIZE(list)}
+		GROUP(16, CONTROL, control_16), GROUP(16, GUEST, guest_16),
+		GROUP(16, HOST, host_16), GROUP(64, CONTROL, control_64),
+		GROUP(64, READ_ONLY, read_only_64), GROUP(64, GUEST, guest_64),
+		GROUP(64, HOST, host_64), GROUP(32, CONTROL, control_32),
+		GROUP(32, READ_ONLY, read_only_32), GROUP(32, GUEST, guest_32),
+		GROUP(32, HOST, host_32), GROUP(NATURAL, CONTROL, control_natural),
+		GROUP(NATURAL, READ_ONLY, read_only_natural),
+		GROUP(NATURAL, GUEST, guest_natural), GROUP(NATURAL, HOST, host_natural),
+#undef GROUP
+	};
+	static bool seen[0x8000];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(groups); i++) {
+		in_order(groups[i].list, groups[i].count,
+			 groups[i].width << VMCS_FIELD_WIDTH_SHIFT |
+				 groups[i].type << VMCS_FIELD_TYPE_SHIFT,
+			 2);
+		for (unsigned j = 0; j < groups[i].count; j++) {
+			unsigned field = groups[i].list[j];
+
+			if (field == GAP)
+				continue;
+			assert_true(field < ARRAY_SIZE(seen) && !seen[field]);
+			assert_false(field & VMCS_FIELD_HIGH);
+			seen[field] = true;
+		}
+	}
+	/* Every part of an encoding, at one of each. */
+	assert_int_equal(VMCS_HOST_ISST & VMCS_FIELD_INDEX, 0x1c);
+	assert_int_equal(VMCS_HOST_ISST >> VMCS_FIELD_WIDTH_SHIFT, VMCS_WIDTH_NATURAL);
+	assert_int_equal(VMCS_EXIT_REASON >> VMCS_FIELD_WIDTH_SHIFT, VMCS_WIDTH_32);
+	assert_int_equal(VMCS_EXIT_REASON >> VMCS_FIELD_TYPE_SHIFT & 3, VMCS_TYPE_READ_ONLY);
+	assert_int_equal(VMCS_GUEST_TR_BASE, VMCS_GUEST_ES_BASE + 7 * VMCS_SEGMENT_STEP);
+}
+
+/* Controls: the names of each set from bit 0 on (24.6.1, 24.6.2, 24.7.1, 24.8.1). */
+static void bits_in_order(const uint64_t *values, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (values[i])
+			assert_int_equal(values[i], BIT(i));
+}
+#define BITS(...)                                             \
+	do {                                                  \
+		static const uint64_t list[] = {__VA_ARGS__}; \
+		bits_in_order(list, ARRAY_SIZE(list));        \
+	} while (0)
+
+static void controls(void **state __unused)
+{
+	BITS(PIN_EXTERNAL_INTERRUPT, 0, 0, PIN_NMI, 0, PIN_VIRTUAL_NMIS, PIN_PREEMPTION_TIMER,
+	     PIN_POSTED_INTERRUPTS);
+	BITS(0, 0, PRIMARY_INTERRUPT_WINDOW, PRIMARY_TSC_OFFSETTING, 0, 0, 0, PRIMARY_HLT, 0,
+	     PRIMARY_INVLPG, PRIMARY_MWAIT, PRIMARY_RDPMC, PRIMARY_RDTSC, 0, 0, PRIMARY_CR3_LOAD,
+	     PRIMARY_CR3_STORE, PRIMARY_TERTIARY, 0, PRIMARY_CR8_LOAD, PRIMARY_CR8_STORE,
+	     PRIMARY_TPR_SHADOW, PRIMARY_NMI_WINDOW, PRIMARY_MOV_DR, PRIMARY_UNCONDITIONAL_IO,
+	     PRIMARY_IO_BITMAPS, 0, PRIMARY_MTF, PRIMARY_MSR_BITMAPS, PRIMARY_MONITOR,
+	     PRIMARY_PAUSE, PRIMARY_SECONDARY);
+	BITS(SECONDARY_APIC_ACCESSES, SECONDARY_EPT, SECONDARY_DESCRIPTOR_TABLE, SECONDARY_RDTSCP,
+	     SECONDARY_X2APIC, SECONDARY_VPID, SECONDARY_WBINVD, SECONDARY_UNRESTRICTED,
+	     SECONDARY_APIC_REGISTERS, SECONDARY_VIRTUAL_INTERRUPTS, SECONDARY_PAUSE_LOOP,
+	     SECONDARY_RDRAND, SECONDARY_INVPCID, SECONDARY_VM_FUNCTIONS, SECONDARY_VMCS_SHADOWING,
+	     SECONDARY_ENCLS, SECONDARY_RDSEED, SECONDARY_PML, SECONDARY_EPT_VIOLATION_VE,
+	     SECONDARY_CONCEAL_PT, SECONDARY_XSAVES, SECONDARY_PASID_TRANSLATION,
+	     SECONDARY_MODE_BASED_EXECUTE, SECONDARY_SUB_PAGE_WRITE, SECONDARY_PT_GUEST_PHYSICAL,
+	     SECONDARY_TSC_SCALING, SECONDARY_USER_WAIT, SECONDARY_PCONFIG, SECONDARY_ENCLV, 0,
+	     SECONDARY_BUS_LOCK, SECONDARY_INSN_TIMEOUT);
+	BITS(TERTIARY_LOADIWKEY, TERTIARY_HLAT, TERTIARY_EPT_PAGING_WRITE,
+	     TERTIARY_GUEST_PAGING_VERIFICATION, TERTIARY_IPI_VIRTUALIZATION, 0, TERTIARY_MSR_LIST,
+	     TERTIARY_SPEC_CTRL, TERTIARY_APIC_TIMER);
+	BITS(0, 0, EXITCTL_SAVE_DEBUG, 0, 0, 0, 0, 0, 0, EXITCTL_HOST_64, 0, 0,
+	     EXITCTL_LOAD_PERF_GLOBAL, 0, 0, EXITCTL_ACK_INTERRUPT, 0, 0, EXITCTL_SAVE_PAT,
+	     EXITCTL_LOAD_PAT, EXITCTL_SAVE_EFER, EXITCTL_LOAD_EFER, EXITCTL_SAVE_TIMER,
+	     EXITCTL_CLEAR_BNDCFGS, EXITCTL_CONCEAL_PT, EXITCTL_CLEAR_RTIT, EXITCTL_CLEAR_LBR,
+	     EXITCTL_CLEAR_UINV, EXITCTL_LOAD_CET, EXITCTL_LOAD_PKRS, EXITCTL_SAVE_PERF_GLOBAL,
+	     EXITCTL_SECONDARY);
+	BITS(EXITCTL2_SAVE_FRED, EXITCTL2_LOAD_FRED, 0, EXITCTL2_BUSY_SHADOW_STACK);
+	BITS(0, 0, ENTRYCTL_LOAD_DEBUG, 0, 0, 0, 0, 0, 0, ENTRYCTL_IA32E, ENTRYCTL_SMM,
+	     ENTRYCTL_END_DUAL_MONITOR, 0, ENTRYCTL_LOAD_PERF_GLOBAL, ENTRYCTL_LOAD_PAT,
+	     ENTRYCTL_LOAD_EFER, ENTRYCTL_LOAD_BNDCFGS, ENTRYCTL_CONCEAL_PT, ENTRYCTL_LOAD_RTIT,
+	     ENTRYCTL_LOAD_UINV, ENTRYCTL_LOAD_CET, ENTRYCTL_LOAD_LBR, ENTRYCTL_LOAD_PKRS,
+	     ENTRYCTL_LOAD_FRED);
+}
+
+/* State, rights and qualifications, likewise. */
+static void state_bits(void **state __unused)
+{
+	static const unsigned msrs[] = {
+		MSR_VMX_BASIC, MSR_VMX_PIN_CTLS, MSR_VMX_PRIMARY_CTLS, MSR_VMX_EXIT_CTLS,
+		MSR_VMX_ENTRY_CTLS, MSR_VMX_MISC, MSR_VMX_CR0_FIXED0, MSR_VMX_CR0_FIXED1,
+		MSR_VMX_CR4_FIXED0, MSR_VMX_CR4_FIXED1, MSR_VMX_VMCS_ENUM,
+		MSR_VMX_SECONDARY_CTLS, MSR_VMX_EPT_VPID_CAP, MSR_VMX_TRUE_PIN_CTLS,
+		MSR_VMX_TRUE_PRIMARY_CTLS, MSR_VMX_TRUE_EXIT_CTLS, MSR_VMX_TRUE_ENTRY_CTLS,
+		MSR_VMX_VMFUNC, MSR_VMX_TERTIARY_CTLS, MSR_VMX_EXIT_CTLS2,
+	};
+
+	IN_ORDER(msrs, 0x480, 1);
+	BITS(BLOCKING_STI, BLOCKING_MOV_SS, BLOCKING_SMI, BLOCKING_NMI, BLOCKING_ENCLAVE);
+	BITS(0, 0, 0, 0, ACCESS_S, 0, 0, ACCESS_P, 0, 0, 0, 0, ACCESS_AVL, ACCESS_L, ACCESS_DB,
+	     ACCESS_G, ACCESS_UNUSABLE);
+	BITS(EPT_VIOLATION_READ, EPT_VIOLATION_WRITE, EPT_VIOLATION_FETCH, EPT_VIOLATION_READABLE,
+	     EPT_VIOLATION_WRITABLE, EPT_VIOLATION_EXECUTABLE, EPT_VIOLATION_USER_EXECUTABLE,
+	     EPT_VIOLATION_LINEAR_VALID, EPT_VIOLATION_FINAL, EPT_VIOLATION_LINEAR_USER,
+	     EPT_VIOLATION_LINEAR_WRITABLE, EPT_VIOLATION_LINEAR_NX, EPT_VIOLATION_NMI_UNBLOCKED,
+	     EPT_VIOLATION_SHADOW_STACK, EPT_VIOLATION_SSS_PAGE, EPT_VIOLATION_VERIFICATION,
+	     EPT_VIOLATION_ASYNCHRONOUS);
+	BITS(0, 0, 0, IO_IN, IO_STRING, IO_REP, IO_IMMEDIATE);
+	BITS(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, PENDING_DEBUG_BUS_LOCK, PENDING_DEBUG_BREAKPOINT, 0,
+	     PENDING_DEBUG_BS, 0, PENDING_DEBUG_RTM);
+	BITS(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, INTR_INFO_HAS_ERROR, INTR_INFO_NMI_UNBLOCKED,
+	     INTR_INFO_NESTED);
+	assert_int_equal(INTR_INFO_VALID, 0x80000000);
+	assert_int_equal(INTR_INFO_TYPE, 7 << INTR_INFO_TYPE_SHIFT);
+	assert_int_equal(ACCESS_DPL, 3 << ACCESS_DPL_SHIFT);
+	assert_int_equal(CR_ACCESS_TYPE, 3 << CR_ACCESS_TYPE_SHIFT);
+	assert_int_equal(CR_ACCESS_GPR, 15 << CR_ACCESS_GPR_SHIFT);
+	assert_int_equal(DR_ACCESS_GPR, 15 << DR_ACCESS_GPR_SHIFT);
+	assert_int_equal(EPTP_WALK_4 | EPTP_WB, 0x1e);
+	assert_int_equal(ACTIVITY_STATES, 4);
+}
+
+/* Capabilities (appendix A), numbers of errors (30.4), types. */
+static void numbers(void **state __unused)
+{
+	static const unsigned errors[] = {
+#define E(name) VMX_ERROR_##name
+		E(VMCALL_IN_ROOT), E(VMCLEAR_ADDRESS), E(VMCLEAR_VMXON), E(LAUNCH_NOT_CLEAR),
+		E(RESUME_NOT_LAUNCHED), E(RESUME_AFTER_VMXOFF), E(ENTRY_CONTROLS),
+		E(ENTRY_HOST_STATE), E(VMPTRLD_ADDRESS), E(VMPTRLD_VMXON),
+		E(VMPTRLD_REVISION), E(FIELD_UNSUPPORTED), E(FIELD_READ_ONLY), GAP,
+		E(VMXON_IN_ROOT), E(EXECUTIVE_POINTER), E(EXECUTIVE_NOT_LAUNCHED),
+		E(EXECUTIVE_NOT_VMXON), E(VMCALL_NOT_CLEAR), E(VMCALL_EXIT_CONTROLS), GAP,
+		E(VMCALL_REVISION), E(VMXOFF_DUAL_MONITOR), E(VMCALL_SMM),
+		E(ENTRY_EXECUTIVE_CONTROLS), E(ENTRY_MOV_SS), GAP, E(INVALIDATE_OPERAND),
+#undef E
+	};
+	static const unsigned events[] = {
+		INTR_TYPE_EXTERNAL, GAP, INTR_TYPE_NMI, INTR_TYPE_HARD_EXCEPTION,
+		INTR_TYPE_SOFT_INTERRUPT, INTR_TYPE_PRIV_SOFT_EXCEPTION,
+		INTR_TYPE_SOFT_EXCEPTION, INTR_TYPE_OTHER,
+	};
+	static const unsigned cr[] = {
+		CR_TYPE_MOV_TO, CR_TYPE_MOV_FROM, CR_TYPE_CLTS, CR_TYPE_LMSW,
+	};
+	static const unsigned task[] = {
+		TASK_SOURCE_CALL, TASK_SOURCE_IRET, TASK_SOURCE_JMP, TASK_SOURCE_GATE,
+	};
+	static const unsigned apic[] = {
+		APIC_TYPE_LINEAR_READ, APIC_TYPE_LINEAR_WRITE, APIC_TYPE_LINEAR_FETCH,
+		APIC_TYPE_EVENT, GAP, GAP, GAP, GAP, GAP, GAP, APIC_TYPE_PHYSICAL_EVENT, GAP,
+		GAP, GAP, GAP, APIC_TYPE_PHYSICAL,
+	};
+	static const unsigned invvpid[] = {
+		INVVPID_ADDRESS, INVVPID_SINGLE, INVVPID_ALL, INVVPID_SINGLE_NON_GLOBAL,
+	};
+	static const unsigned invept[] = {INVEPT_SINGLE, INVEPT_ALL};
+
+	IN_ORDER(errors, 1, 1);
+	IN_ORDER(events, 0, 1);
+	IN_ORDER(cr, 0, 1);
+	IN_ORDER(task, 0, 1);
+	IN_ORDER(apic, 0, 1);
+	IN_ORDER(invvpid, 0, 1);
+	IN_ORDER(invept, 1, 1);
+	BITS(FEATURE_CONTROL_LOCK, FEATURE_CONTROL_VMX_IN_SMX, FEATURE_CONTROL_VMX);
+	BITS(0, 0, 0, 0, 0, VMX_MISC_SAVES_LMA, VMX_MISC_ACTIVITY_HLT, VMX_MISC_ACTIVITY_SHUTDOWN,
+	     VMX_MISC_ACTIVITY_WAIT_SIPI, 0, 0, 0, 0, 0, VMX_MISC_PT, VMX_MISC_SMBASE_IN_SMM, 0, 0,
+	     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, VMX_MISC_BLOCK_SMI, VMX_MISC_VMWRITE_ANY,
+	     VMX_MISC_INJECT_LENGTH_0);
+	BITS(EPT_CAP_EXECUTE_ONLY, 0, 0, 0, 0, 0, EPT_CAP_WALK_4, EPT_CAP_WALK_5, EPT_CAP_UC, 0, 0,
+	     0, 0, 0, EPT_CAP_WB, 0, EPT_CAP_PAGES_2M, EPT_CAP_PAGES_1G, 0, 0, EPT_CAP_INVEPT,
+	     EPT_CAP_ACCESSED_DIRTY, EPT_CAP_ADVANCED_INFO, EPT_CAP_SUPERVISOR_SSS, 0,
+	     EPT_CAP_INVEPT_SINGLE, EPT_CAP_INVEPT_ALL, 0, 0, 0, 0, 0, EPT_CAP_INVVPID, 0, 0, 0, 0,
+	     0, 0, 0, EPT_CAP_INVVPID_ADDRESS, EPT_CAP_INVVPID_SINGLE, EPT_CAP_INVVPID_ALL,
+	     EPT_CAP_INVVPID_SINGLE_NON_GLOBAL);
+	BITS(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	     EXIT_REASON_BUSY_SHADOW_STACK, EXIT_REASON_BUS_LOCK, EXIT_REASON_ENCLAVE,
+	     EXIT_REASON_PENDING_MTF, EXIT_REASON_FROM_ROOT, 0, EXIT_REASON_ENTRY_FAILURE);
+	BITS(0, 0, 0, 0, 0, 0, EPTP_ACCESSED_DIRTY, EPTP_SUPERVISOR_SSS);
+	BITS(0, 0, 0, 0, DR_ACCESS_FROM, 0, CR_ACCESS_LMSW_MEMORY);
+	assert_true(VMX_BASIC_ADDRESS_32 == BIT(48) && VMX_BASIC_DUAL_MONITOR == BIT(49));
+	assert_true(VMX_BASIC_INS_OUTS == BIT(54) && VMX_BASIC_TRUE_CTLS == BIT(55));
+	assert_true(VMX_BASIC_ANY_EXCEPTION == BIT(56) && VMX_BASIC_NESTED == BIT(58));
+	/* Fields of several bits: the highest and the lowest of each. */
+	assert_int_equal(VMX_BASIC_REVISION, MASK(30, 0));
+	assert_true((uint64_t)VMX_BASIC_SIZE << VMX_BASIC_SIZE_SHIFT == MASK(44, 32));
+	assert_true((uint64_t)VMX_BASIC_TYPE << VMX_BASIC_TYPE_SHIFT == MASK(53, 50));
+	assert_int_equal(VMX_MISC_TIMER_SHIFT, MASK(4, 0));
+	assert_int_equal(VMX_MISC_CR3_TARGETS << VMX_MISC_CR3_TARGETS_SHIFT, MASK(24, 16));
+	assert_int_equal(VMX_MISC_MSR_LIST << VMX_MISC_MSR_LIST_SHIFT, MASK(27, 25));
+	assert_int_equal(EXIT_REASON_BASIC, MASK(15, 0));
+	assert_int_equal(INTR_INFO_VECTOR, MASK(7, 0));
+	assert_int_equal(PENDING_DEBUG_B, MASK(3, 0));
+	assert_int_equal(ACCESS_TYPE, MASK(3, 0));
+	assert_int_equal(IO_SIZE, MASK(2, 0));
+	assert_int_equal(IO_PORT_SHIFT, 16);
+	assert_int_equal(CR_ACCESS_NUMBER, MASK(3, 0));
+	assert_int_equal(CR_ACCESS_LMSW_SHIFT, 16);
+	assert_int_equal(DR_ACCESS_NUMBER, MASK(2, 0));
+	assert_int_equal(TASK_SWITCH_SELECTOR, MASK(15, 0));
+	assert_int_equal(TASK_SWITCH_SOURCE_SHIFT, 30);
+	assert_int_equal(APIC_ACCESS_OFFSET, MASK(11, 0));
+	assert_int_equal(APIC_ACCESS_TYPE, 15 << APIC_ACCESS_TYPE_SHIFT);
+	assert_int_equal(APIC_ACCESS_TYPE, MASK(15, 12));
+	assert_int_equal(EPTP_UC, 0);
+	assert_int_equal(EPTP_TYPE, MASK(2, 0));
+	assert_int_equal(EPTP_WALK, 7 << EPTP_WALK_SHIFT);
+	assert_int_equal(EPTP_WALK, MASK(5, 3));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(exit_reasons_are_public),
+		cmocka_unit_test(exit_reasons_in_order),
+		cmocka_unit_test(fields),
+		cmocka_unit_test(controls),
+		cmocka_unit_test(state_bits),
+		cmocka_unit_test(numbers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
