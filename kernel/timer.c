@@ -120,6 +120,12 @@ static void expire(void)
 	program();
 }
 
+void timers_poll(void)
+{
+	if (queue.count && queue.heap[0]->expires <= time_now())
+		expire();
+}
+
 void timers_init(void)
 {
 	interrupt_bind(HOST_VEC_TIMER, expire);

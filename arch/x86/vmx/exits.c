@@ -4,6 +4,7 @@
 #include "socle/cpu/regs.h"
 #include "socle/guest/exits.h"
 #include "socle/guest/walk.h"
+#include "socle/kernel/clock.h"
 #include "socle/platform/lapic.h"
 #include "socle/report.h"
 #include "checks.h"
@@ -270,6 +271,15 @@ static int on_window(struct vmx_vcpu *s)
 	return vmx_prepare(s);
 }
 
+/* The guest has run for long: see longest_run(). */
+static int on_preemption_timer(struct vmx_vcpu *s)
+{
+	take_interrupts();
+	timers_poll();
+	s->x.base.requests |= VCPU_REQ_LEAVE;
+	return vmx_prepare(s);
+}
+
 /* NMIs, and exceptions that are intercepted only because the CPU could hang in them. */
 static int on_exception(struct vmx_vcpu *s)
 {
@@ -394,6 +404,7 @@ static const struct exit_entry exits[VMX_EXIT_REASONS] = {
 	[VMX_EXIT_EPT_VIOLATION] = {"ept-violation", NULL},
 	[VMX_EXIT_EPT_MISCONFIG] = {"ept-misconfig", on_ept_misconfig},
 	[VMX_EXIT_INVEPT] = {"invept", on_undefined},
+	[VMX_EXIT_PREEMPTION_TIMER] = {"preempt", on_preemption_timer},
 	[VMX_EXIT_INVVPID] = {"invvpid", on_undefined},
 	[VMX_EXIT_WBINVD] = {"wbinvd", on_wbinvd},
 	[VMX_EXIT_XSETBV] = {"xsetbv", on_xsetbv},

@@ -3,6 +3,7 @@
 #include "socle/cpu/cpu.h"
 #include "socle/cpu/features.h"
 #include "socle/cpu/regs.h"
+#include "socle/cpu/tsc.h"
 #include "socle/guest/context.h"
 #include "socle/guest/cpuid.h"
 #include "socle/guest/msr.h"
@@ -60,7 +61,11 @@ static status_t vmx_cpu_on(void)
 
 static const char *vmx_features(void)
 {
-	return vmx_caps.apicv ? ", VPID, APIC virtualization" : ", VPID";
+	static char text[80];
+
+	format(text, sizeof(text), ", VPID%s%s", vmx_caps.apicv ? ", APIC virtualization" : "",
+	       vmx_caps.pin & PIN_PREEMPTION_TIMER ? ", preemption timer" : "");
+	return text;
 }
 
 static __noinline void load_vmcs(struct vmx_vcpu *s)
@@ -152,6 +157,18 @@ static uint32_t secondary_controls(const struct x86_vcpu *v)
 	return secondary;
 }
 
+/*
+ * However long a guest goes without an exit, after this the host has its turn, even should the
+ * interrupt of its own timer be lost. Reloaded at each entry, so it costs the exits nothing.
+ */
+static uint32_t longest_run(void)
+{
+	enum { PER_SECOND = 50 };
+	uint64_t ticks = tsc_hz / PER_SECOND >> (vmx_caps.misc & VMX_MISC_TIMER_SHIFT);
+
+	return MAX(1u, MIN(ticks, (uint64_t)UINT32_MAX));
+}
+
 /* What makes an exit. CR3, DR0-7, FS, GS, SYSCALL registers, RDTSC and INVLPG do not. */
 static void write_controls(struct vmx_vcpu *s)
 {
@@ -182,6 +199,8 @@ static void write_controls(struct vmx_vcpu *s)
 	vmwrite(VMCS_CR0_MASK, VMX_CR0_HOST_OWNED);
 	vmwrite(VMCS_CR4_MASK, vmx_cr4_host_owned(v));
 	vmwrite(VMCS_ENTRY_INTR_INFO, 0);
+	if (vmx_caps.pin & PIN_PREEMPTION_TIMER)
+		vmwrite(VMCS_PREEMPTION_TIMER, longest_run());
 	if (s->secondary & SECONDARY_ENCLS)
 		vmwrite(VMCS_ENCLS_EXIT_BITMAP, UINT64_MAX);
 	if (s->secondary & SECONDARY_ENCLV)

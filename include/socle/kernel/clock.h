@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Setting up time and the timer queue: for the start-up sequence only. */
+/* Time and the timer queue as those see them who drive them, not those who use them. */
 #ifndef SOCLE_KERNEL_CLOCK_H
 #define SOCLE_KERNEL_CLOCK_H
 
@@ -16,6 +16,9 @@ uint64_t time_of_tsc(uint64_t tsc);
 
 /* Binds the timer interrupt. Once, after the local APIC is calibrated. */
 void timers_init(void);
+
+/* Fires what is due, for those who suspect that no interrupt will. Interrupts off. */
+void timers_poll(void);
 
 /* Timers armed on this CPU now. */
 unsigned timers_armed(void);

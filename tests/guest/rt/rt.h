@@ -264,6 +264,9 @@ struct mode_result {
 extern volatile struct mode_result mode_result;
 void mode_call(enum mode mode);
 
+/* Goes @rounds times through all modes (rt/flip.asm), 8 switches each; returns their number. */
+uint64_t mode_flip(uint32_t rounds);
+
 /* ACPI tables, found as an operating system does. NULL if there is none. */
 struct acpi_header {
 	char signature[4];
