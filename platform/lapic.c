@@ -11,7 +11,6 @@
 enum { VERSION = 0x14 | (LVT_COUNT - 1) << 16 };
 enum { SVR_ENABLE = BIT(8), SVR_VALID = 0x1ff };
 enum { ESR_SEND_ILLEGAL = BIT(5), ESR_RECEIVE_ILLEGAL = BIT(6), ESR_REGISTER = BIT(7) };
-enum { PRIORITY_CLASS = 0xf0 };
 enum { PENDING_EXTINT = 256 }; /* the PIC knows the vector */
 
 static void set_bit(struct lapic_vectors *v, uint8_t vector)
@@ -57,28 +56,12 @@ bool lapic_is_x2apic(const struct lapic *l)
 	return lapic_x2apic(l);
 }
 
-static int in_service(const struct lapic *l)
-{
-	return unlikely(l->page) ? lapic_page_highest(l, APIC_ISR) : l->in_service;
-}
-
-static int requested(const struct lapic *l)
-{
-	int vector = highest(&l->irr);
-
-	if (unlikely(l->page))
-		vector = MAX(vector, lapic_page_highest(l, APIC_IRR));
-	return vector;
-}
-
 /* SDM vol. 3, 11.8.3.1. */
 static uint32_t ppr(const struct lapic *l)
 {
-	int vector = in_service(l);
-	uint32_t service = vector < 0 ? 0 : (uint32_t)vector & PRIORITY_CLASS;
-	uint32_t tpr = lapic_tpr(l);
+	uint32_t service = l->in_service < 0 ? 0 : (uint32_t)l->in_service & PRIORITY_CLASS;
 
-	return (tpr & PRIORITY_CLASS) >= service ? tpr : service;
+	return (l->tpr & PRIORITY_CLASS) >= service ? l->tpr : service;
 }
 
 /* The PIC's interrupts reach this CPU: its APIC is off, or LINT0 lets them through. */
@@ -89,16 +72,19 @@ static bool takes_extint(const struct lapic *l)
 	return (l->lvt[LVT_LINT0] & (LVT_MASKED | LVT_MODE)) == LVT_MODE_EXTINT;
 }
 
-static int deliverable(const struct lapic *l)
+static __always_inline int deliverable(const struct lapic *l)
 {
-	int vector = requested(l);
+	int vector;
 
+	if (unlikely(l->page))
+		return lapic_page_deliverable(l);
+	vector = highest(&l->irr);
 	return vector >= 0 && ((uint32_t)vector & PRIORITY_CLASS) > (ppr(l) & PRIORITY_CLASS)
 		       ? vector
 		       : -1;
 }
 
-static int pending(struct x86_vcpu *v)
+static __always_inline int find_pending(struct x86_vcpu *v)
 {
 	struct lapic *l = v->lapic;
 	int vector = deliverable(l);
@@ -108,13 +94,18 @@ static int pending(struct x86_vcpu *v)
 	return vector;
 }
 
+static __hot int pending(struct x86_vcpu *v)
+{
+	return find_pending(v);
+}
+
 /* With a page the CPU delivers all but the PIC's interrupts. */
-static int injectable(struct x86_vcpu *v)
+static __hot int injectable(struct x86_vcpu *v)
 {
 	struct lapic *l = v->lapic;
 
 	if (likely(!l->page))
-		return pending(v);
+		return find_pending(v);
 	return takes_extint(l) && pic_pending(&v->base.vm->board->pic) ? PENDING_EXTINT : -1;
 }
 
@@ -135,13 +126,8 @@ static void requeue(struct x86_vcpu *v, uint8_t vector)
 {
 	struct lapic *l = v->lapic;
 
-	if (l->page) {
-		if (lapic_page_test(l, APIC_ISR, vector)) {
-			lapic_page_set(l, APIC_ISR, vector, false);
-			lapic_page_set(l, APIC_IRR, vector, true);
-		}
-		return;
-	}
+	if (l->page)
+		lapic_page_requeue(l, vector);
 	if (!test_bit(&l->isr, vector))
 		return;
 	clear_bit(&l->isr, vector);
@@ -200,8 +186,7 @@ void lapic_local(struct lapic *l, enum lapic_lvt entry)
 	}
 }
 
-/* What the end of an interrupt means to those who sent it. */
-static void ended(struct lapic *l, uint8_t vector)
+void lapic_ended(struct lapic *l, uint8_t vector)
 {
 	if (test_bit(&l->tmr, vector))
 		ioapic_eoi(&l->vcpu->base.vm->board->ioapic, vector);
@@ -211,24 +196,18 @@ static void ended(struct lapic *l, uint8_t vector)
 
 static void end_of_interrupt(struct lapic *l)
 {
-	int vector = in_service(l);
+	int vector = l->in_service;
 
-	if (vector < 0)
+	if (unlikely(vector < 0)) {
+		if (l->page)
+			lapic_page_eoi(l);
 		return;
-	if (unlikely(l->page)) {
-		lapic_page_set(l, APIC_ISR, vector, false);
-	} else {
-		clear_bit(&l->isr, vector);
-		l->in_service = highest(&l->isr);
 	}
-	ended(l, vector);
-	if (requested(l) >= 0)
+	clear_bit(&l->isr, vector);
+	l->in_service = highest(&l->isr);
+	lapic_ended(l, vector);
+	if (highest(&l->irr) >= 0)
 		look_again(l);
-}
-
-void lapic_page_ended(struct lapic *l, uint8_t vector)
-{
-	ended(l, vector);
 }
 
 bool lapic_timer_waits(const struct lapic *l)
@@ -240,9 +219,9 @@ bool lapic_timer_waits(const struct lapic *l)
 
 static void set_tpr(struct lapic *l, uint32_t value)
 {
-	if (unlikely(l->page))
-		l->page[APIC_TPR / 4] = value & 0xff;
 	l->tpr = value & 0xff;
+	if (unlikely(l->page))
+		l->page[APIC_TPR / 4] = l->tpr;
 	look_again(l);
 }
 
@@ -298,7 +277,7 @@ uint32_t lapic_read(struct lapic *l, uint32_t reg)
 	case APIC_TPR:
 		return lapic_tpr(l);
 	case APIC_PPR:
-		return ppr(l);
+		return l->page ? lapic_page_ppr(l) : ppr(l);
 	case APIC_LDR:
 		return lapic_logical_id(l);
 	case APIC_DFR:
@@ -345,7 +324,7 @@ void lapic_write_icr(struct lapic *l, uint64_t value)
 		lapic_page_publish_icr(l);
 }
 
-void lapic_write(struct lapic *l, uint32_t reg, uint32_t value)
+static void write_register(struct lapic *l, uint32_t reg, uint32_t value)
 {
 	switch (reg) {
 	case APIC_EOI:
@@ -386,6 +365,11 @@ void lapic_write(struct lapic *l, uint32_t reg, uint32_t value)
 	default:
 		break;
 	}
+}
+
+void lapic_write(struct lapic *l, uint32_t reg, uint32_t value)
+{
+	write_register(l, reg, value);
 	if (unlikely(l->page))
 		lapic_page_publish(l);
 }
@@ -404,8 +388,12 @@ static void region_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset
 {
 	struct lapic *l = x86_vcpu(vcpu)->lapic;
 
-	if ((l->base & (BASE_ENABLE | BASE_X2APIC)) == BASE_ENABLE && offset % 0x10 == 0)
+	if ((l->base & (BASE_ENABLE | BASE_X2APIC)) != BASE_ENABLE || offset % 0x10)
+		return;
+	if (unlikely(l->page))
 		lapic_write(l, offset, value);
+	else
+		write_register(l, offset, value);
 }
 
 status_t lapic_add_region(struct vm *vm)

@@ -26,6 +26,7 @@ enum lapic_lvt_bits {
 enum { BASE_BSP = BIT(8), BASE_X2APIC = BIT(10), BASE_ENABLE = BIT(11) };
 
 enum { FIRST_VECTOR = 16 }; /* those below are illegal */
+enum { PRIORITY_CLASS = 0xf0 };
 
 bool lapic_x2apic(const struct lapic *l);
 uint32_t lapic_logical_id(const struct lapic *l);
@@ -43,6 +44,9 @@ void lapic_request(struct lapic *l, uint8_t vector, bool level);
 /* A local source fires: as its LVT entry says. */
 void lapic_local(struct lapic *l, enum lapic_lvt entry);
 
+/* What the end of an interrupt means to those who sent it. */
+void lapic_ended(struct lapic *l, uint8_t vector);
+
 /* Carries out an interrupt command (lapic_ipi.c). */
 void lapic_send(struct lapic *l, uint64_t icr);
 
@@ -56,6 +60,11 @@ int lapic_page_highest(const struct lapic *l, uint32_t reg);
 void lapic_page_publish(struct lapic *l);
 void lapic_page_publish_icr(struct lapic *l);
 void lapic_page_clear(struct lapic *l);
+/* As their namesakes in lapic.c: priority, what could be delivered, a failed delivery, EOI. */
+uint32_t lapic_page_ppr(const struct lapic *l);
+int lapic_page_deliverable(const struct lapic *l);
+void lapic_page_requeue(struct lapic *l, uint8_t vector);
+void lapic_page_eoi(struct lapic *l);
 
 static inline uint32_t lapic_tpr(const struct lapic *l)
 {

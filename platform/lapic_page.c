@@ -126,6 +126,54 @@ uint64_t lapic_page_eoi_exits(const struct lapic *l, unsigned word)
 	return bits;
 }
 
+uint32_t lapic_page_ppr(const struct lapic *l)
+{
+	uint32_t service = lapic_page_in_service(l) & PRIORITY_CLASS, tpr = lapic_tpr(l);
+
+	return (tpr & PRIORITY_CLASS) >= service ? tpr : service;
+}
+
+int lapic_page_deliverable(const struct lapic *l)
+{
+	int vector = lapic_page_highest(l, APIC_IRR);
+
+	/* What was not posted yet counts, too. */
+	for (int i = ARRAY_SIZE(l->irr.bits) - 1; i >= 0; i--) {
+		if (!l->irr.bits[i])
+			continue;
+		vector = MAX(vector, i * 64 + 63 - __builtin_clzll(l->irr.bits[i]));
+		break;
+	}
+	return vector >= 0 && ((uint32_t)vector & PRIORITY_CLASS) >
+				       (lapic_page_ppr(l) & PRIORITY_CLASS)
+		       ? vector
+		       : -1;
+}
+
+void lapic_page_requeue(struct lapic *l, uint8_t vector)
+{
+	if (!lapic_page_test(l, APIC_ISR, vector))
+		return;
+	lapic_page_set(l, APIC_ISR, vector, false);
+	lapic_page_set(l, APIC_IRR, vector, true);
+}
+
+void lapic_page_eoi(struct lapic *l)
+{
+	int vector = lapic_page_highest(l, APIC_ISR);
+
+	if (vector < 0)
+		return;
+	lapic_page_set(l, APIC_ISR, vector, false);
+	lapic_ended(l, vector);
+	vcpu_request(&l->vcpu->base, VCPU_REQ_EVENT);
+}
+
+void lapic_page_ended(struct lapic *l, uint8_t vector)
+{
+	lapic_ended(l, vector);
+}
+
 void lapic_page_written(struct lapic *l, uint32_t reg)
 {
 	uint32_t value = l->page[reg / 4 % (PAGE_SIZE / 4)];

@@ -1,50 +1,96 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Measures what exits cost, in instructions, and writes build/bench.json.
+"""Measures what exits cost, in instructions, on AMD SVM and on Intel VMX.
 
-Runs tests/bench/bench.c under Socle in QEMU with -icount shift=0,sleep=off, where the TSC counts
-instructions, and prints one row for each kind of exit beside the floor: a bare VMRUN loop, which
-Socle measures itself with its boot option `bench`. Then Linux boots to its shell for the count
-of its exits. docs/performance.md explains the rows.
+usage: tools/bench.py [svm] [vmx]
+Runs tests/bench/bench.c under Socle where the TSC counts instructions: for SVM in QEMU with
+-icount shift=0,sleep=off, for VMX in Bochs. Prints one row for each kind of exit beside the floor,
+a bare loop of entries and exits that Socle measures itself with its boot option `bench`. Then
+Linux boots to its shell for the count of its exits. Writes build/bench.json (SVM) and
+build/bench-vmx.json. docs/performance.md explains the rows.
 """
 import json
 import re
 import struct
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/system"))
 
+from emulators import BOCHS_SKYLAKE_X, QEMU_MAX, Target  # noqa: E402
 from machine import (BUILD, ESCAPE, LINUX, LINUX_MODULES, PROMPT, Machine, conf,  # noqa: E402
                      make_iso, stopped)
 
+
+@dataclass
+class Bench:
+    """One machine to measure on."""
+    target: Target
+    args: list      # further arguments of the emulator
+    cpu: str        # its model there
+    machine: str    # for the result
+    version: list   # command that tells the emulator's version
+    result: str     # file name
+    goals: dict     # what the rows are held against: the goals of this project, in instructions
+    counting: bool  # there is a build that counts accesses to the control structure
+
+
 ICOUNT = ["-icount", "shift=0,sleep=off", "-rtc", "base=2024-01-01,clock=vm", "-seed", "1"]
-CPU = "max,-rdrand"
-# What the rows are held against: the goals of this project, in instructions.
-GOALS = {"cpuid": 120, "vmmcall": 100, "port_read": 200, "port_write": 200, "msr_read": 150,
+BENCHES = {
+    "svm": Bench(
+        QEMU_MAX, ICOUNT, "max,-rdrand", "TCG, -cpu max,-rdrand -icount shift=0,sleep=off",
+        ["qemu-system-x86_64", "--version"], "bench.json",
+        {"cpuid": 120, "vmmcall": 100, "port_read": 200, "port_write": 200, "msr_read": 150,
          "msr_write": 150, "mmio_read_decode": 600, "mmio_read": 350, "mmio_write": 350,
-         "apic_eoi": 350, "self_ipi": 950}
+         "apic_eoi": 350, "self_ipi": 950}, False),
+    "vmx": Bench(
+        BOCHS_SKYLAKE_X, [], "skylake_x", "corei7_skylake_x", ["bochs-bin", "--help"],
+        "bench-vmx.json",
+        {"cpuid": 100, "vmcall": 90, "port_read": 150, "port_write": 150, "msr_read": 120,
+         "msr_write": 120, "apic_eoi": 10}, True),
+}
 
 
-def measure():
-    """Rows of the guest and of the hypervisor: name to ticks, and the floor."""
+def run(bench, elf=None, command=None):
+    """The bench guest's whole output, and that of @command at the prompt afterwards."""
     settings = {"kernel": "bench.elf", "memory": "64M", "autostart": "yes", "console": "yes",
                 "debug-exit": "0xf4", "cmdline": "hosted"}
     iso = make_iso(conf(("bench", settings)), {"bench.elf": BUILD / "tests/bench/bench.elf"},
-                   options="bench")
-    with Machine.boot(iso, *ICOUNT, cpu=CPU, seconds=300) as machine:
+                   options="bench", **({"elf": elf} if elf else {}))
+    with Machine.boot(iso, *bench.args, on=bench.target, cpu=bench.cpu, seconds=300) as machine:
         machine.expect(stopped("bench"))
         status, out = machine.match(1), machine.output()
-    if status != "0":
-        sys.exit(f"bench: the guest failed:\n{out}")
+        if status != "0":
+            sys.exit(f"bench: the guest failed:\n{out}")
+        if command:
+            machine.to_prompt()
+            return machine.command(command)
+        return out
+
+
+def measure(bench):
+    """Rows of the guest and of the hypervisor: name to ticks, and the floor."""
+    out = run(bench)
     rows = {name: int(n) for name, n in re.findall(r"BENCH: (\w+) (\d+)", out)}
     floor = re.search(r"BENCH-FLOOR: (\d+)", out)
     boot = re.search(r"BENCH-BOOT: (\d+)", out)
     if boot:
         rows["boot_to_guest"] = int(boot.group(1))
     return rows, int(floor.group(1)) if floor else 0
+
+
+def accesses(bench):
+    """VMREADs and VMWRITEs of one exit: row name to their number."""
+    names = {"cpuid": "cpuid", "vmcall": "vmcall", "io": "port", "rdmsr": "msr_read",
+             "wrmsr": "msr_write", "ept-violation": "mmio"}
+    out = run(bench, elf=BUILD / "count/socle.elf", command="stats bench")
+    out = out.split("per exit", 1)[-1]
+    found = dict(re.findall(r"^\s*([\w-]+)\s+(\d+\.\d+)\s*$", out, re.M))
+    return {f"{row}_vmcs_accesses": float(found[name])
+            for name, row in names.items() if name in found}
 
 
 def sizes():
@@ -63,10 +109,10 @@ def sizes():
     return len(data), resident
 
 
-def linux_exits():
+def linux_exits(bench):
     """Exits from the start of Linux to its shell, by `stats linux`; None if not printed."""
     iso = make_iso(conf(("linux", LINUX)), LINUX_MODULES)
-    with Machine.boot(iso, *ICOUNT, cpu=CPU, seconds=600) as machine:
+    with Machine.boot(iso, *bench.args, on=bench.target, cpu=bench.cpu, seconds=600) as machine:
         machine.login(600)
         machine.send(ESCAPE)
         machine.expect(PROMPT)
@@ -75,29 +121,45 @@ def linux_exits():
     return int(total.group(1)) if total else None
 
 
-def main():
-    rows, floor = measure()
-    table = [{"name": name, "ticks": ticks, "floor": floor,
+def version_of(bench):
+    """First line of what the emulator says of itself that has a number in it."""
+    out = subprocess.run(bench.version, capture_output=True, text=True, check=False)
+    lines = [x.strip() for x in (out.stdout + out.stderr).splitlines() if re.search(r"\d\.\d", x)]
+    return lines[0] if lines else bench.version[0]
+
+
+def report(name, bench):
+    """Measures on one machine, prints the table and writes the result."""
+    machine = f"{version_of(bench)}, {bench.machine}"
+    print(f"{name}: {machine}")
+    rows, floor = measure(bench)
+    table = [{"name": row, "ticks": ticks, "floor": floor,
               "ratio": round(ticks / floor, 2) if floor else None}
-             for name, ticks in rows.items()]
-    print(f"{'exit':18} {'instructions':>12} {'floor':>6} {'ratio':>7} {'goal':>6}")
+             for row, ticks in rows.items()]
+    print(f"{'exit':24} {'instructions':>12} {'floor':>6} {'ratio':>7} {'goal':>6}")
     for row in table:
         ratio = f"{row['ratio']:.1f}" if row["ratio"] else "-"
-        print(f"{row['name']:18} {row['ticks']:12} {floor:6} {ratio:>7} "
-              f"{GOALS.get(row['name'], ''):>6}")
-    for name, value in zip(("elf_bytes", "resident_bytes"), sizes()):
-        table.append({"name": name, "ticks": value, "floor": 0, "ratio": None})
-        print(f"{name:18} {value:12}")
-    exits = linux_exits()
+        print(f"{row['name']:24} {row['ticks']:12} {floor:6} {ratio:>7} "
+              f"{bench.goals.get(row['name'], ''):>6}")
+    more = dict(zip(("elf_bytes", "resident_bytes"), sizes()))
+    if bench.counting:
+        more.update(accesses(bench))
+    exits = linux_exits(bench)
     if exits is not None:
-        table.append({"name": "linux_boot_exits", "ticks": exits, "floor": 0, "ratio": None})
-        print(f"{'linux_boot_exits':18} {exits:12}")
-    version = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True,
-                             check=True).stdout.splitlines()[0]
-    result = {"machine": f"{version}, TCG, -cpu {CPU} -icount shift=0,sleep=off", "unit": "instructions",
-              "rows": table}
-    (BUILD / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
-    print("written: build/bench.json")
+        more["linux_boot_exits"] = exits
+    for row, value in more.items():
+        table.append({"name": row, "ticks": value, "floor": 0, "ratio": None})
+        print(f"{row:24} {value:12}")
+    result = {"machine": machine, "unit": "instructions", "rows": table}
+    (BUILD / bench.result).write_text(json.dumps(result, indent=1) + "\n")
+    print(f"written: build/{bench.result}")
+
+
+def main():
+    for name in sys.argv[1:] or BENCHES:
+        if name not in BENCHES:
+            sys.exit(f"bench: unknown machine {name}: {' or '.join(BENCHES)}")
+        report(name, BENCHES[name])
 
 
 if __name__ == "__main__":

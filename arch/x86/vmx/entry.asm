@@ -1,6 +1,9 @@
 ; SPDX-License-Identifier: BSD-2-Clause
 ; Enters the guest and comes back: the loop in which all of a guest's life happens.
 
+%ifdef VMX_COUNT_ACCESSES
+%define vmx_exit vmx_exit_counted
+%endif
 	extern vmx_exit
 	extern vmx_entry_refused
 

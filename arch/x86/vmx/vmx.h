@@ -35,6 +35,9 @@ struct vmx_vcpu {
 	uint64_t eoi_exits[4]; /* what VMCS_EOI_EXIT_BITMAP0 and on hold */
 
 	uint64_t count[EXIT_COUNTS];
+#ifdef VMX_COUNT_ACCESSES
+	uint64_t accesses[VMX_EXIT_REASONS]; /* VMREADs and VMWRITEs, by basic reason */
+#endif
 };
 _Static_assert(offsetof(struct vmx_vcpu, launched) == 0, "entry.asm");
 _Static_assert(offsetof(struct vmx_vcpu, x) == 128, "entry.asm");

@@ -6,6 +6,14 @@
 #include "socle/base.h"
 #include "vmcs.h"
 
+/* Built to count them (count.c), else nothing. */
+#ifdef VMX_COUNT_ACCESSES
+extern uint64_t vmx_accesses;
+#define COUNT_ACCESS() vmx_accesses++
+#else
+#define COUNT_ACCESS() ((void)0)
+#endif
+
 /*
  * Reads a field that this CPU has, of the current VMCS. Cannot fail then, so nothing is checked:
  * for the exit path.
@@ -14,12 +22,14 @@ static __always_inline uint64_t vmread(enum vmcs_field field)
 {
 	uint64_t value;
 
+	COUNT_ACCESS();
 	__asm__ volatile("vmread %1,%0" : "=r"(value) : "r"((uint64_t)field) : "cc");
 	return value;
 }
 
 static __always_inline void vmwrite(enum vmcs_field field, uint64_t value)
 {
+	COUNT_ACCESS();
 	__asm__ volatile("vmwrite %1,%0" ::"r"((uint64_t)field), "r"(value) : "cc");
 }
 
