@@ -17,7 +17,8 @@ ACCEL	 := tcg
 UEFI	 := 0
 MEMORY	 := 1024
 EMULATOR := qemu
-export ACCEL UEFI MEMORY EMULATOR
+CPU	 :=
+export ACCEL UEFI MEMORY EMULATOR CPU
 
 # One short line for each step; V=1 shows the commands.
 ifeq ($(V),)
@@ -42,13 +43,15 @@ UNIT_CFLAGS := -std=gnu17 -O1 -g -fsanitize=address,undefined -fno-sanitize-reco
 
 all: $(B)/socle.elf	## build/socle.elf, the hypervisor
 
+# DEFINE= is for `make bench`, which has a build of its own count something.
+DEFINE	:=
 $(B)/%.o: %.c | need-build
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC)$(CC) $(CFLAGS) $(DEFINE) -MMD -MP -c $< -o $@
 
 $(B)/%.asm.o: %.asm | need-build
 	@mkdir -p $(@D)
-	$(call say,NASM)$(NASM) -f elf64 -g -F dwarf -MD $(@:.o=.d) -o $@ $<
+	$(call say,NASM)$(NASM) -f elf64 $(DEFINE) -g -F dwarf -MD $(@:.o=.d) -o $@ $<
 
 $(B)/socle.elf: $(OBJS) linker.ld
 	$(call say,LD)ld -nostdlib -static -z noexecstack -z max-page-size=4096 -T linker.ld -o $@ $(OBJS)
@@ -122,7 +125,8 @@ test: $(UNITS) $(GUESTS) $(B)/socle.iso | need-test try-fuzz	## all tests; the l
 check: $(UNITS) $(GUESTS) $(B)/socle.iso | need-test	## the fast part of the tests (2 minutes)
 	@$(PYTHON) tools/test quick
 
-bench: $(GUESTS) $(B)/socle.iso | need-test	## cost of each kind of exit, into build/bench.json
+bench: $(GUESTS) $(B)/socle.iso | need-test	## cost of each kind of exit, into build/bench*.json
+	@$(MAKE) --no-print-directory B=$(B)/count DEFINE=-DVMX_COUNT_ACCESSES $(B)/count/socle.elf
 	@$(PYTHON) tools/bench.py
 
 # Housekeeping.
@@ -152,6 +156,8 @@ help:			## this list
 	@echo '  make run UEFI=1         boots through UEFI firmware'
 	@echo '  make run ACCEL=kvm      nested virtualization, where this machine really has it'
 	@echo '  make run MEMORY=2048    the machine'"'"'s memory in MiB'
+	@echo '  make run EMULATOR=bochs CPU=skylake_x    Bochs instead of QEMU: an Intel CPU, with'
+	@echo '                          VMX (skylake_x, haswell, tigerlake...), or AMD (ryzen)'
 	@echo '  make V=1                shows the commands'
 	@echo 'In `make run`, Ctrl-] switches between guest and Socle, Ctrl-A X leaves the emulator.'
 
@@ -167,9 +173,13 @@ need-iso:
 	@tools/need grub-mkrescue:grub-common /usr/lib/grub/i386-pc/boot.img:grub-pc-bin \
 		/usr/lib/grub/x86_64-efi/kernel.img:grub-efi-amd64-bin xorriso:xorriso \
 		mformat:mtools cpio:cpio
-need-run:
+need-run: $(if $(filter bochs,$(EMULATOR)),need-bochs,need-qemu)
+need-qemu:
 	@tools/need qemu-system-x86_64:qemu-system-x86 /usr/share/OVMF/OVMF_CODE_4M.fd:ovmf
-need-test: need-run need-iso
+need-bochs:
+	@tools/need $(PYTHON):python3 bochs-bin:bochs bochs-bin:bochs-term \
+		/usr/share/bochs/BIOS-bochs-latest:bochsbios /usr/share/vgabios/vgabios.bin:vgabios
+need-test: need-qemu need-bochs need-iso
 	@tools/need $(PYTHON):python3 python3-pytest python3-pexpect python3-pytest-xdist
 need-lint:
 	@tools/need $(PYTHON):python3 clang-format:clang-format shellcheck:shellcheck cppcheck:cppcheck
@@ -177,5 +187,5 @@ need-lint:
 FORCE:
 -include $(OBJS:.o=.d) $(wildcard $(B)/unit/*.d $(B)/fuzz/*.d $(B)/tests/guest/*.d)
 .PHONY: all iso run unit fuzz try-fuzz test check bench format lint clean help FORCE \
-	need-build need-unit need-fuzz need-iso need-run need-test need-lint
+	need-build need-unit need-fuzz need-iso need-run need-qemu need-bochs need-test need-lint
 .DELETE_ON_ERROR:

@@ -134,15 +134,15 @@ static void read_madt(const uint8_t *t, size_t len)
 }
 
 /* An AML integer of \_S5's package (ACPI 6.5, 20.2.3): zero, one, or a byte after its prefix. */
-static const uint8_t *aml_byte(const uint8_t *p, uint16_t *value)
+static const uint8_t *aml_byte(const uint8_t *p, const uint8_t *end, uint16_t *value)
 {
 	enum { AML_ZERO = 0, AML_ONE = 1, AML_BYTE = 0x0a };
 
-	if (*p == AML_ZERO || *p == AML_ONE) {
+	if (p < end && (*p == AML_ZERO || *p == AML_ONE)) {
 		*value = *p;
 		return p + 1;
 	}
-	if (*p != AML_BYTE)
+	if (p + 1 >= end || *p != AML_BYTE)
 		return NULL;
 	*value = p[1];
 	return p + 2;
@@ -151,16 +151,16 @@ static const uint8_t *aml_byte(const uint8_t *p, uint16_t *value)
 /* Name(_S5_, Package(){typ_a, typ_b, ...}): found by its bytes, since we interpret no AML. */
 static void read_s5(const uint8_t *dsdt, size_t len)
 {
-	enum { AML_PACKAGE = 0x12 };
+	enum { AML_PACKAGE = 0x12, UP_TO_LENGTH = 6 };
 
-	for (size_t i = sizeof(struct sdt); i + 16 < len; i++) {
+	for (size_t i = sizeof(struct sdt); i + UP_TO_LENGTH <= len; i++) {
 		const uint8_t *p = dsdt + i + 4;
 
 		if (memcmp(dsdt + i, "_S5_", 4) || *p++ != AML_PACKAGE)
 			continue;
 		p += 1 + (*p >> 6) + 1; /* package length, number of elements */
-		p = aml_byte(p, &acpi_info.s5_type_a);
-		if (p && aml_byte(p, &acpi_info.s5_type_b))
+		p = aml_byte(p, dsdt + len, &acpi_info.s5_type_a);
+		if (p && aml_byte(p, dsdt + len, &acpi_info.s5_type_b))
 			acpi_info.has_s5 = true;
 		return;
 	}

@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -12,26 +11,30 @@ from pathlib import Path
 
 import pexpect
 
-ROOT = Path(__file__).resolve().parents[2]
+from emulators import QEMU_MAX, ROOT, Qemu
+
 BUILD = ROOT / "build"
 PROMPT = r"socle> "
 ESCAPE = "\x1d"  # Ctrl-]
 FREEZES = BUILD / "results/freezes.txt"
-CPU = "max"
 
 
 class Freeze(Exception):
     """The emulator itself stopped answering: not Socle's doing, and counted."""
 
 
-def make_iso(conf, modules, options="", conf_module=True):
+class Ended(AssertionError):
+    """The emulator ended where it should not."""
+
+
+def make_iso(conf, modules, options="", conf_module=True, elf=BUILD / "socle.elf"):
     """The ISO with socle.conf of text @conf and @modules (name to path or bytes); cached."""
     digest = hashlib.sha256()
     for part in ("1", conf, options, str(conf_module)):
         digest.update(part.encode() + b"\0")
     work = BUILD / "tests/iso"
     work.mkdir(parents=True, exist_ok=True)
-    items = [("socle.elf", BUILD / "socle.elf")]
+    items = [("socle.elf", elf)]
     blobs = []
     for name, content in modules.items():
         if isinstance(content, (bytes, bytearray)):
@@ -65,42 +68,26 @@ def make_iso(conf, modules, options="", conf_module=True):
     return iso
 
 
-def qemu(*args):
-    return ["-accel", "tcg", "-M", "q35", "-nic", "none", "-display", "none", *map(str, args)]
-
-
 class Machine:
     """An emulator process. Use it with `with`; it never outlives the block."""
 
-    def __init__(self, *args, seconds=60):
+    def __init__(self, *args, seconds=60, start=Qemu, patience=1, **more):
         self.dir = tempfile.mkdtemp(prefix="socle-")
-        self.monitor = os.path.join(self.dir, "monitor")
-        self.seconds = seconds
+        self.emulator = start(self.dir, *args, **more)
+        self.seconds, self.patience = seconds, patience
         self.marks = 0
         self.log = open(os.path.join(self.dir, "serial"), "wb")
         self.child = pexpect.spawn(
-            "qemu-system-x86_64",
-            qemu("-monitor", f"unix:{self.monitor},server=on,wait=off",
-                 "-chardev", "stdio,id=con,signal=off", "-serial", "chardev:con", *args),
-            timeout=seconds, maxread=65536, echo=False, cwd=str(ROOT))
+            self.emulator.command[0], self.emulator.command[1:], timeout=seconds * patience,
+            maxread=65536, echo=False, cwd=str(ROOT))
         self.child.logfile_read = self.log
         self.child.delaybeforesend = None
 
     @classmethod
-    def boot(cls, iso, *args, memory=1024, uefi=False, cpu=CPU, seconds=60):
-        """Boots an ISO."""
-        more = []
-        if uefi:
-            variables = Path(tempfile.mkdtemp(prefix="socle-")) / "vars.fd"
-            shutil.copy("/usr/share/OVMF/OVMF_VARS_4M.fd", variables)
-            more = ["-drive", "if=pflash,format=raw,readonly=on,"
-                    "file=/usr/share/OVMF/OVMF_CODE_4M.fd",
-                    "-drive", f"if=pflash,format=raw,file={variables}"]
-        machine = cls("-cpu", cpu, "-m", memory, *more, "-cdrom", iso, "-boot", "d", *args,
-                      seconds=seconds)
-        if uefi:
-            machine.extra_dir = str(variables.parent)
-        return machine
+    def boot(cls, iso, *args, on=QEMU_MAX, memory=None, uefi=False, cpu=None, seconds=60):
+        """Boots an ISO; @args are further arguments for the emulator."""
+        return cls(iso, *args, start=on.emulator.boot, patience=on.patience, seconds=seconds,
+                   cpu=cpu or on.cpu, memory=memory or on.memory, uefi=uefi)
 
     def __enter__(self):
         return self
@@ -112,7 +99,6 @@ class Machine:
         self.child.close(force=True)
         self.log.close()
         shutil.rmtree(self.dir, ignore_errors=True)
-        shutil.rmtree(getattr(self, "extra_dir", self.dir), ignore_errors=True)
 
     def alive(self):
         return self.child.isalive()
@@ -123,49 +109,35 @@ class Machine:
         with open(self.log.name, "rb") as f:
             return clean(f.read().decode(errors="replace"))
 
-    def hmp(self, command, seconds=5):
-        """The answer of the emulator's monitor; None if it does not answer."""
-        try:
-            with socket.socket(socket.AF_UNIX) as s:
-                s.settimeout(seconds)
-                s.connect(self.monitor)
-                answer = b""
-                while b"(qemu) " not in answer:
-                    answer += s.recv(65536)
-                s.sendall(command.encode() + b"\n")
-                answer = b""
-                while b"(qemu) " not in answer:
-                    answer += s.recv(65536)
-                return answer.decode(errors="replace")
-        except OSError:
-            return None
+    def tail(self):
+        return "\n".join(self.output().splitlines()[-40:])
 
     def expect(self, pattern, seconds=None):
         """Waits for @pattern (a regular expression or a list); the watchdog of every test."""
+        seconds = (seconds or self.seconds) * self.patience
         try:
-            return self.child.expect(pattern, timeout=seconds or self.seconds)
+            return self.child.expect(pattern, timeout=seconds)
         except pexpect.TIMEOUT:
-            registers = self.hmp("info registers")
-            tail = "\n".join(self.output().splitlines()[-40:])
-            if registers is None and self.alive():
+            where = self.emulator.diagnosis()
+            if where is None and self.alive():
                 FREEZES.parent.mkdir(parents=True, exist_ok=True)
                 with open(FREEZES, "a", encoding="utf-8") as f:
                     f.write(f"{time.time():.0f} waiting for {pattern!r}\n")
-                raise Freeze(f"the emulator froze, waiting for {pattern!r}\n{tail}") from None
-            rip = re.search(r"[ER]IP=\w+", registers or "")
-            raise AssertionError(f"no {pattern!r} within {seconds or self.seconds} s "
-                                 f"({rip.group() if rip else 'ended'}):\n{tail}") from None
+                raise Freeze(f"the emulator froze, waiting for {pattern!r}\n"
+                             f"{self.tail()}") from None
+            raise AssertionError(f"no {pattern!r} within {seconds} s ({where or 'ended'}):\n"
+                                 f"{self.tail()}") from None
         except pexpect.EOF:
-            tail = "\n".join(self.output().splitlines()[-40:])
-            raise AssertionError(f"the emulator ended, no {pattern!r}:\n{tail}") from None
+            raise Ended(f"the emulator ended, no {pattern!r} ({self.emulator.diagnosis()}):\n"
+                        f"{self.tail()}") from None
 
     def expect_end(self, seconds=None):
         """Waits until the machine is off."""
+        seconds = (seconds or self.seconds) * self.patience
         try:
-            self.child.expect(pexpect.EOF, timeout=seconds or self.seconds)
+            self.child.expect(pexpect.EOF, timeout=seconds)
         except pexpect.TIMEOUT:
-            tail = "\n".join(self.output().splitlines()[-40:])
-            raise AssertionError(f"still on after {seconds or self.seconds} s:\n{tail}") from None
+            raise AssertionError(f"still on after {seconds} s:\n{self.tail()}") from None
 
     def before(self):
         """What came before the last match."""
@@ -182,7 +154,7 @@ class Machine:
     def to_prompt(self, seconds=None):
         """Waits for Socle's prompt; asks for it once if it does not come by itself."""
         try:
-            self.child.expect(PROMPT, timeout=3)
+            self.child.expect(PROMPT, timeout=3 * self.patience)
         except pexpect.TIMEOUT:
             self.send(ESCAPE)
             self.expect(PROMPT, seconds)

@@ -4,8 +4,9 @@ import subprocess
 
 import pytest
 
+from emulators import ROOT, qemu
 from guests import SKIP, all_guests, image
-from machine import ROOT, clean, qemu
+from machine import clean
 
 GUESTS = [g for g in all_guests() if g.bare is not None]
 

@@ -5,16 +5,21 @@ import time
 
 import pytest
 
+from emulators import BOCHS_RYZEN
 from machine import (BUILD, ESCAPE, LINUX, LINUX_MODULES, PROMPT, Machine, conf, make_iso)
 
+BOCHS_TARGETS = [BOCHS_RYZEN]
+# What takes Linux longest on a slow machine: self-tests, certificates, tables of trace events.
+BRIEF = ("console=ttyS0,115200 quiet cryptomgr.notests initcall_blacklist="
+         "load_system_certificate_list,trace_eval_init,init_kprobe_trace,cubictcp_register")
 # Lines of a kernel log that tell of something wrong.
 BAD = re.compile(r"warn|oops|bug|unchecked msr|unable to handle|call trace|rip:|error|fail|"
                  r"spurious|bogus|broken|lockup|stall|unstable|nobody cared|mp-bios|timed out",
                  re.IGNORECASE)
 
 
-def boot(memory="256M", **more):
-    iso = make_iso(conf(("linux", {**LINUX, "memory": memory})), LINUX_MODULES)
+def boot(memory="256M", cmdline=LINUX["cmdline"], **more):
+    iso = make_iso(conf(("linux", {**LINUX, "memory": memory, "cmdline": cmdline})), LINUX_MODULES)
     return Machine.boot(iso, **more)
 
 
@@ -55,6 +60,20 @@ def test_boot_bios():
         machine.expect(r"vm linux: stopped: [^\r\n]*", 60)
         machine.to_prompt()
         assert "linux" in machine.command("vm list")
+
+
+@pytest.mark.parametrize("target", BOCHS_TARGETS, ids=lambda t: t.name)
+def test_boot_bochs(target):
+    """The same on another machine: to the shell, back to the prompt, and off."""
+    with boot(memory="128M", cmdline=BRIEF, on=target) as machine:
+        machine.login()
+        assert "x86_64" in machine.shell("uname -a")
+        machine.send("poweroff\r")
+        machine.expect(r"vm linux: stopped: powered off by the guest", 60)
+        machine.to_prompt()
+        machine.send("poweroff\r")
+        machine.expect_end(20)
+        assert machine.emulator.panic() is None
 
 
 def test_boot_uefi():

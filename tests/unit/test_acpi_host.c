@@ -188,6 +188,21 @@ static void damaged_tables(void **state __unused)
 	assert_int_equal(acpi_info.cpus, 2);
 }
 
+/* \_S5 as the last object of the DSDT, as in Bochs' BIOS; and cut off within it. */
+static void s5_at_the_end(void **state __unused)
+{
+	memset(&memory[DSDT + 100], 0, 14);
+	memcpy(&memory[DSDT + 200], "_S5_\x12\x06\x04\x01\x00\x00\x00", 11);
+	for (uint32_t len = 200; len <= 211; len++) {
+		finish_table(DSDT, "DSDT", len);
+		acpi_info.has_s5 = false;
+		assert_int_equal(acpi_init(&rsdp), 0);
+		assert_int_equal(acpi_info.has_s5, len >= 209);
+	}
+	assert_int_equal(acpi_info.s5_type_a, 1);
+	assert_int_equal(acpi_info.s5_type_b, 0);
+}
+
 static void many_processors(void **state __unused)
 {
 	for (unsigned i = 0; i < 100; i++)
@@ -234,6 +249,7 @@ int main(void)
 		cmocka_unit_test_setup(good_tables, setup),
 		cmocka_unit_test_setup(searches_the_bios_area, setup),
 		cmocka_unit_test_setup(damaged_tables, setup),
+		cmocka_unit_test_setup(s5_at_the_end, setup),
 		cmocka_unit_test_setup(many_processors, setup),
 		cmocka_unit_test_setup(noise, setup),
 	};
