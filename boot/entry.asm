@@ -105,8 +105,21 @@ boot_entry:
 	jmp rax
 
 	bits 32
-; Prints the text at EBX on COM1, as the machine cannot do better yet, and stops.
+; Prints the text at EBX on COM1 at 115200 baud, as the machine cannot do better yet, and stops.
 boot_fail:
+	mov dx, 0x3fb
+	mov al, 0x83		; 8 data bits, no parity, 1 stop bit; divisor next
+	out dx, al
+	mov dx, 0x3f9
+	xor eax, eax
+	out dx, al
+	mov dx, 0x3f8
+	inc eax
+	out dx, al
+	mov dx, 0x3fb
+	mov al, 3
+	out dx, al
+.next:
 	mov dx, 0x3fd
 .wait:
 	in al, dx
@@ -118,7 +131,7 @@ boot_fail:
 	mov dx, 0x3f8
 	out dx, al
 	inc ebx
-	jmp boot_fail
+	jmp .next
 .stop:
 	hlt
 	jmp .stop

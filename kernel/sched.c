@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The scheduler: round robin with a time slice, on the boot CPU. */
+#include "socle/cpu/apic.h"
+#include "socle/cpu/features.h"
 #include "socle/kernel/log.h"
 #include "socle/kernel/sched.h"
 #include "socle/kernel/time.h"
@@ -92,6 +94,9 @@ static void idle(void)
 		return;
 	}
 	start = time_now();
+	/* What was lost at an exit (see start_emulator_tick()) must not be slept through. */
+	if (cpu_has(CPU_HYPERVISOR))
+		apic_signal_again();
 	__asm__ volatile("sti; hlt; cli" ::: "memory");
 	idle_ns += time_now() - start;
 }

@@ -107,5 +107,7 @@ class Bochs:
 QEMU_MAX = Target("qemu-max", Qemu, "max", "svm", 1, 1024)
 BOCHS_RYZEN = Target("bochs-ryzen", Bochs, "ryzen", "svm", 4, 512)
 BOCHS_SKYLAKE_X = Target("bochs-skylake_x", Bochs, "skylake_x", "vmx", 4, 512)
+# Intel's first with EPT and unrestricted guests, and without APIC virtualization.
+BOCHS_IVY_BRIDGE = Target("bochs-ivy_bridge", Bochs, "ivy_bridge", "vmx", 4, 512)
 BOCHS_HASWELL = Target("bochs-haswell", Bochs, "haswell", "vmx", 4, 512)
 BOCHS_TIGERLAKE = Target("bochs-tigerlake", Bochs, "tigerlake", "vmx", 4, 512)

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from emulators import BOCHS_RYZEN
+from emulators import BOCHS_HASWELL, BOCHS_RYZEN, BOCHS_SKYLAKE_X, BOCHS_TIGERLAKE
 from machine import (BUILD, ESCAPE, LINUX, LINUX_MODULES, PROMPT, Machine, conf, make_iso)
 
-BOCHS_TARGETS = [BOCHS_RYZEN]
+BOCHS_TARGETS = [BOCHS_RYZEN, BOCHS_HASWELL, BOCHS_SKYLAKE_X, BOCHS_TIGERLAKE]
 # What takes Linux longest on a slow machine: self-tests, certificates, tables of trace events.
 BRIEF = ("console=ttyS0,115200 quiet cryptomgr.notests initcall_blacklist="
          "load_system_certificate_list,trace_eval_init,init_kprobe_trace,cubictcp_register")

@@ -69,6 +69,11 @@ void apic_eoi(void)
 	apic_write(APIC_EOI, 0);
 }
 
+void apic_signal_again(void)
+{
+	apic_write(APIC_TPR, 0);
+}
+
 void apic_timer_measure(void)
 {
 	apic_write(APIC_LVT_TIMER, LVT_MASKED);

@@ -3,6 +3,7 @@
  */
 #include "socle/cpu/features.h"
 #include "socle/guest/vcpu.h"
+#include "socle/guest/walk.h"
 #include "svm.h"
 
 /* EVENTINJ and EXITINTINFO share their format. */
@@ -86,6 +87,29 @@ static void inject(struct svm_vcpu *s, const struct x86_event *ev)
 	c->event_inj = encode(ev);
 }
 
+/*
+ * The instruction in the shadow is HLT. It makes an exit, so no window is needed: and there must be
+ * none, since QEMU's TCG forgets the shadow at VMRUN, and an interrupt before the HLT that waits
+ * for it is lost to the guest. For an exit at the same place again, that place is kept.
+ */
+static bool shadow_of_hlt(struct svm_vcpu *s)
+{
+	struct x86_exception x;
+	struct insn insn;
+
+	s->hlt_rip = UINT64_MAX;
+	if (x86_decode(&s->x, &insn, &x) != EMUL_OK || insn.op != INSN_HLT)
+		return false;
+	s->hlt_rip = s->vmcb->rip;
+	return true;
+}
+
+void svm_note_shadow(struct svm_vcpu *s)
+{
+	if (s->vmcb->int_state & INT_SHADOW)
+		shadow_of_hlt(s);
+}
+
 int svm_prepare(struct svm_vcpu *s)
 {
 	uint32_t requests = __atomic_exchange_n(&s->x.base.requests, 0, __ATOMIC_ACQUIRE);
@@ -109,11 +133,11 @@ int svm_prepare(struct svm_vcpu *s)
 	}
 	if (!(requests & VCPU_REQ_EVENT))
 		return 0;
-	window.nmis = !(c->int_state & INT_SHADOW);
+	window.nmis = !(c->int_state & INT_SHADOW) && c->rip != s->hlt_rip;
 	window.interrupts = window.nmis && (c->rflags & RFLAGS_IF);
 	if (events_next(&s->x, window, &ev, &wait))
 		inject(s, &ev);
-	open_window(c, wait != EVENTS_NONE);
+	open_window(c, wait != EVENTS_NONE && (likely(window.nmis) || !shadow_of_hlt(s)));
 	/*
 	 * Two at once: the second has its turn after the next exit. So has what waits for a window:
 	 * that saves the window's own exit, and Bochs 2.7 opens none where IF is set at VMRUN.

@@ -219,6 +219,7 @@ static __noinline __hot int on_npf(struct svm_vcpu *s)
 
 static int on_intr(struct svm_vcpu *s)
 {
+	svm_note_shadow(s);
 	take_interrupts();
 	return tail(s);
 }

@@ -15,6 +15,7 @@ struct svm_vcpu {
 	uint64_t asid_generation; /* in which vmcb->asid was handed out; 0: never */
 	bool loaded;		  /* VMLOAD state is in the CPU, not in the VMCB */
 	bool next_rip;		  /* the CPU saves it at exits */
+	uint64_t hlt_rip;	  /* where a HLT in the shadow of STI was last seen */
 	struct x86_vcpu x;	  /* at 128: general registers for the entry code */
 	uint64_t count[EXIT_COUNTS];
 };
@@ -45,6 +46,9 @@ int svm_exit(struct svm_vcpu *s);
 
 /* Between any work and an entry: events, write-back, flushes. Returns as svm_exit(). */
 int svm_prepare(struct svm_vcpu *s);
+
+/* Remembers a HLT in the shadow of STI, after an exit that came in between. */
+void svm_note_shadow(struct svm_vcpu *s);
 
 /* Takes over an event whose delivery the last exit interrupted. */
 void svm_interrupted(struct svm_vcpu *s);

@@ -14,6 +14,9 @@ void pic_disable(void);
 uint32_t apic_id(void);
 void apic_eoi(void);
 
+/* Has the APIC tell the CPU once more what is pending, for emulators that forget it. */
+void apic_signal_again(void);
+
 /* Starts the timer counting down from 2^32-1, masked; apic_timer_elapsed() tells how far it came.
  */
 void apic_timer_measure(void);
