@@ -12,7 +12,8 @@ enum {
 	LCR_8N1 = 3, LCR_DLAB = 0x80,
 	MCR_DTR_RTS = 3, MCR_OUT2 = 8,
 	LSR_DATA = 1, LSR_OVERRUN = 2, LSR_THRE = 0x20, LSR_IDLE = 0x40,
-	FIFO_SIZE = 16, CLOCK = 115200, QUEUE = 4096, SPIN_LIMIT = 10000000,
+	IIR_NONE = 1, FIFO_SIZE = 16, CLOCK = 115200, QUEUE = 4096, SPIN_LIMIT = 10000000,
+	ROUNDS_MAX = 64,
 };
 
 static uint16_t port; /* 0: none */
@@ -95,11 +96,16 @@ static void update_ier(void)
 
 void serial_interrupt(void)
 {
-	/* Reading IIR acknowledges the transmitter's interrupt. */
-	(void)in8(port + UART_IIR);
-	receive();
-	transmit();
-	update_ier();
+	/*
+	 * Until nothing is pending: the line is edge-triggered, and stays up without an edge when
+	 * the next event comes before this one is served. Reading IIR acknowledges the
+	 * transmitter's. A chip that never has enough must not keep us.
+	 */
+	for (unsigned i = 0; i < ROUNDS_MAX && !(in8(port + UART_IIR) & IIR_NONE); i++) {
+		receive();
+		transmit();
+		update_ier();
+	}
 }
 
 void serial_interrupts_on(void)

@@ -335,6 +335,8 @@ static void write_register(struct lapic *l, uint32_t reg, uint32_t value)
 		break;
 	case APIC_ICR_HIGH:
 		l->icr = (l->icr & 0xffffffff) | (uint64_t)value << 32;
+		if (unlikely(l->page))
+			lapic_page_publish_icr(l);
 		break;
 	case APIC_TPR:
 		set_tpr(l, value);

@@ -59,7 +59,8 @@ BOCHS_VMX = {
     "cr_bad": {"hosted": PASS, "why": "Bochs checks the control registers"},
     "cr_kill": {"hosted": PASS, "why": "the guest gets #GP"},
 }
-DIFFERENT = {"bochs-ryzen": BOCHS_SVM, "bochs-skylake_x": BOCHS_VMX, "bochs-haswell": BOCHS_VMX,
+DIFFERENT = {"bochs-ryzen": BOCHS_SVM, "bochs-ivy_bridge": BOCHS_VMX,
+             "bochs-haswell": BOCHS_VMX, "bochs-skylake_x": BOCHS_VMX,
              "bochs-tigerlake": BOCHS_VMX}
 
 

@@ -138,14 +138,19 @@ def test_guest(batch, target, guest, number):
         pytest.skip(guest.why)
 
 
+on_both_vendors = pytest.mark.parametrize("target", [QEMU_MAX, BOCHS_SKYLAKE_X],
+                                          ids=lambda t: t.name)
+
+
+@on_both_vendors
 @pytest.mark.parametrize("way", ["keyboard", "cf9", "fast"])
-def test_reset(way):
+def test_reset(target, way):
     """A guest that resets itself starts again, from clean memory; the administrator ends it."""
     iso = make_iso(conf(("reset", {"kernel": "reset.elf", "memory": "64M", "autostart": "yes",
                                    "console": "yes", "debug-exit": "0xf4",
                                    "cmdline": f"hosted {way}"})),
                    {"reset.elf": image("reset")})
-    with Machine.boot(iso) as machine:
+    with Machine.boot(iso, on=target) as machine:
         for _ in range(3):
             assert machine.expect(["INFO: reset: started", "FAIL: reset: [^\r\n]*"]) == 0, \
                 machine.match()
@@ -155,24 +160,26 @@ def test_reset(way):
         assert "reset" in machine.command("vm list")
 
 
-def test_on_exit_poweroff():
+@on_both_vendors
+def test_on_exit_poweroff(target):
     """on-exit = poweroff ends the whole run."""
     iso = make_iso(conf(("hello", {"kernel": "hello.elf", "memory": "64M", "autostart": "yes",
                                    "console": "yes", "debug-exit": "0xf4", "cmdline": "hosted",
                                    "on-exit": "poweroff"})),
                    {"hello.elf": image("hello")})
-    with Machine.boot(iso) as machine:
+    with Machine.boot(iso, on=target) as machine:
         machine.expect("PASS: hello")
         machine.expect_end(20)
 
 
-def test_neighbour_survives():
+@on_both_vendors
+def test_neighbour_survives(target):
     """A guest that dies of a triple fault leaves another one running."""
     common = {"memory": "64M", "debug-exit": "0xf4", "autostart": "yes"}
     iso = make_iso(conf(("spin", {**common, "kernel": "spin.elf", "cmdline": "hosted"}),
                         ("bad", {**common, "kernel": "triple_fault.elf", "cmdline": "hosted"})),
                    {"spin.elf": image("spin"), "triple_fault.elf": image("triple_fault")})
-    with Machine.boot(iso) as machine:
+    with Machine.boot(iso, on=target) as machine:
         machine.expect(stopped("bad", r"[^\r\n]*triple fault"))
         machine.to_prompt(20)
         line = [x for x in machine.command("vm list").splitlines() if "spin" in x]

@@ -79,6 +79,7 @@ static void inject(struct svm_vcpu *s, const struct x86_event *ev)
 	}
 	/* The end of the NMI's handler unblocks the next (APM vol. 2, 15.21.7). */
 	if (ev->type == EVENT_NMI) {
+		s->nmi_iret = NOWHERE;
 		c->intercept3 |= INTERCEPT_IRET;
 		svm_touch(c, CLEAN_INTERCEPTS);
 	}
@@ -97,7 +98,7 @@ static bool shadow_of_hlt(struct svm_vcpu *s)
 	struct x86_exception x;
 	struct insn insn;
 
-	s->hlt_rip = UINT64_MAX;
+	s->hlt_rip = NOWHERE;
 	if (x86_decode(&s->x, &insn, &x) != EMUL_OK || insn.op != INSN_HLT)
 		return false;
 	s->hlt_rip = s->vmcb->rip;
@@ -108,6 +109,54 @@ void svm_note_shadow(struct svm_vcpu *s)
 {
 	if (s->vmcb->int_state & INT_SHADOW)
 		shadow_of_hlt(s);
+}
+
+/*
+ * NMIs are blocked until the IRET is done (APM vol. 2, 8.2.3), which no intercept tells: its own
+ * comes before. So one that waits has the CPU step over it.
+ */
+static void step_over_iret(struct svm_vcpu *s)
+{
+	struct vmcb *c = s->vmcb;
+
+	if (s->stepping)
+		return;
+	s->stepping = true;
+	s->guest_tf = c->rflags & RFLAGS_TF;
+	s->guest_dr6 = c->dr6;
+	c->rflags |= RFLAGS_TF;
+}
+
+bool svm_stepped(struct svm_vcpu *s)
+{
+	enum { DR6_BREAKPOINTS = 0xf };
+	struct vmcb *c = s->vmcb;
+
+	if (!s->stepping)
+		return false;
+	s->stepping = false;
+	/* A breakpoint on the IRET itself: TF is as the guest had it, until the next attempt. */
+	if (c->rip == s->nmi_iret) {
+		if (!s->guest_tf)
+			c->rflags &= ~(uint64_t)RFLAGS_TF;
+		return false;
+	}
+	s->x.base.requests |= VCPU_REQ_EVENT;
+	if (s->guest_tf || ((c->dr6 ^ s->guest_dr6) & DR6_BREAKPOINTS))
+		return false;
+	c->dr6 = s->guest_dr6;
+	svm_touch(c, CLEAN_DR);
+	return true;
+}
+
+/* Has the IRET of an NMI's handler been executed? */
+static void look_for_iret(struct svm_vcpu *s)
+{
+	if (s->vmcb->rip == s->nmi_iret)
+		return;
+	s->nmi_iret = NOWHERE;
+	s->stepping = false;
+	s->x.events.nmi_blocked = false;
 }
 
 int svm_prepare(struct svm_vcpu *s)
@@ -133,11 +182,15 @@ int svm_prepare(struct svm_vcpu *s)
 	}
 	if (!(requests & VCPU_REQ_EVENT))
 		return 0;
+	if (unlikely(s->nmi_iret != NOWHERE))
+		look_for_iret(s);
 	window.nmis = !(c->int_state & INT_SHADOW) && c->rip != s->hlt_rip;
 	window.interrupts = window.nmis && (c->rflags & RFLAGS_IF);
 	if (events_next(&s->x, window, &ev, &wait))
 		inject(s, &ev);
 	open_window(c, wait != EVENTS_NONE && (likely(window.nmis) || !shadow_of_hlt(s)));
+	if (unlikely(s->nmi_iret != NOWHERE && s->x.events.nmi_pending))
+		step_over_iret(s);
 	/*
 	 * Two at once: the second has its turn after the next exit. So has what waits for a window:
 	 * that saves the window's own exit, and Bochs 2.7 opens none where IF is set at VMRUN.

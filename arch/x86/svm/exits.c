@@ -242,12 +242,12 @@ static int on_vintr(struct svm_vcpu *s)
 	return svm_prepare(s);
 }
 
-/* The handler of an NMI returns: the next may come. */
+/* The handler of an NMI is about to return: the next may come when it has. */
 static int on_iret(struct svm_vcpu *s)
 {
 	s->vmcb->intercept3 &= ~(uint32_t)INTERCEPT_IRET;
 	svm_touch(s->vmcb, CLEAN_INTERCEPTS);
-	s->x.events.nmi_blocked = false;
+	s->nmi_iret = s->vmcb->rip;
 	s->x.base.requests |= VCPU_REQ_EVENT;
 	return svm_prepare(s);
 }
@@ -262,7 +262,7 @@ static int on_exception(struct svm_vcpu *s)
 	/* DR6 and the error code 0 of #AC are in place already. */
 	if (vector == VEC_AC)
 		x86_raise_error(&s->x, vector, 0);
-	else
+	else if (!svm_stepped(s))
 		x86_raise(&s->x, vector);
 	return svm_prepare(s);
 }

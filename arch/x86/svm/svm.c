@@ -146,7 +146,8 @@ static void svm_vcpu_reset(struct x86_vcpu *v)
 	c->g_pat = *msr_stored(v, MSR_PAT);
 	v->state.gpr[GPR_RDX] = cpuid(1, 0).eax;
 	s->asid_generation = 0;
-	s->hlt_rip = UINT64_MAX;
+	s->hlt_rip = s->nmi_iret = NOWHERE;
+	s->stepping = false;
 }
 
 /* At the next entry; the svm_prepare() after it ends that. */

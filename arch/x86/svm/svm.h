@@ -6,6 +6,8 @@
 #include "socle/guest/vcpu.h"
 #include "vmcb.h"
 
+#define NOWHERE UINT64_MAX /* no RIP of ours */
+
 /* Exits are counted by code; WRMSR, codes from 0x400 on and unknown ones have their own places. */
 enum { COUNT_NPF = SVM_EXIT_CODES, COUNT_WRMSR, COUNT_OTHER, EXIT_COUNTS };
 
@@ -15,6 +17,10 @@ struct svm_vcpu {
 	uint64_t asid_generation; /* in which vmcb->asid was handed out; 0: never */
 	bool loaded;		  /* VMLOAD state is in the CPU, not in the VMCB */
 	bool next_rip;		  /* the CPU saves it at exits */
+	bool stepping;		  /* TF is ours: see step_over_iret() */
+	bool guest_tf;		  /* what it was before; while stepping */
+	uint64_t guest_dr6;	  /* likewise */
+	uint64_t nmi_iret;	  /* where an NMI's handler is about to return; or NOWHERE */
 	uint64_t hlt_rip;	  /* where a HLT in the shadow of STI was last seen */
 	struct x86_vcpu x;	  /* at 128: general registers for the entry code */
 	uint64_t count[EXIT_COUNTS];
@@ -49,6 +55,9 @@ int svm_prepare(struct svm_vcpu *s);
 
 /* Remembers a HLT in the shadow of STI, after an exit that came in between. */
 void svm_note_shadow(struct svm_vcpu *s);
+
+/* At #DB: true if it was only the single step over an NMI handler's IRET, which is done then. */
+bool svm_stepped(struct svm_vcpu *s);
 
 /* Takes over an event whose delivery the last exit interrupted. */
 void svm_interrupted(struct svm_vcpu *s);

@@ -42,13 +42,18 @@ void vmx_interrupted(struct vmx_vcpu *s, uint32_t info)
 	s->x.base.requests |= VCPU_REQ_EVENT;
 }
 
-static void open_window(struct vmx_vcpu *s, enum events_wait wait)
+/*
+ * An NMI's window is open when no NMI is in service: it waits for that, too. In the shadow of STI
+ * it may be open although we inject none there, so the one for interrupts stands in (SDM vol. 3,
+ * 25.2).
+ */
+static void open_window(struct vmx_vcpu *s, enum events_wait wait, uint32_t blocking)
 {
-	uint32_t wanted = wait == EVENTS_INTERRUPT_WINDOW ? PRIMARY_INTERRUPT_WINDOW
-			  : wait == EVENTS_NMI_WINDOW	  ? PRIMARY_NMI_WINDOW
-							  : 0;
+	uint32_t nmi = blocking & BLOCKING_STI ? PRIMARY_INTERRUPT_WINDOW : PRIMARY_NMI_WINDOW;
 	uint32_t primary =
-		(s->primary & ~(uint32_t)(PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW)) | wanted;
+		(s->primary & ~(uint32_t)(PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW)) |
+		(wait == EVENTS_INTERRUPT_WINDOW ? (uint32_t)PRIMARY_INTERRUPT_WINDOW : 0) |
+		(s->x.events.nmi_pending ? nmi : 0);
 
 	if (primary == s->primary)
 		return;
@@ -110,9 +115,11 @@ int vmx_prepare(struct vmx_vcpu *s)
 	s->x.events.nmi_blocked = blocking & BLOCKING_NMI;
 	window.nmis = !(blocking & (BLOCKING_STI | BLOCKING_MOV_SS));
 	window.interrupts = window.nmis && (vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF);
-	if (events_next(&s->x, window, &ev, &wait))
+	if (events_next(&s->x, window, &ev, &wait)) {
 		inject(s, &ev, blocking);
-	open_window(s, wait);
+		blocking = 0;
+	}
+	open_window(s, wait, blocking);
 	/* Two at once: the second has its turn after the next exit. */
 	if (s->x.events.retry_valid || s->x.events.exception_valid)
 		s->x.base.requests |= VCPU_REQ_EVENT;

@@ -74,12 +74,6 @@ static __always_inline int tail(struct vmx_vcpu *s)
 	return vmx_prepare(s);
 }
 
-/* Takes physical interrupts that wait; an exit leaves them pending. */
-static void take_interrupts(void)
-{
-	__asm__ volatile("sti; nop; cli" ::: "memory");
-}
-
 /*
  * An exit in the middle of an event's delivery. A guest can make these follow each other without
  * an instruction in between, where interrupts would be noticed: so they are taken here.
@@ -87,7 +81,7 @@ static void take_interrupts(void)
 static __noinline __cold void delivery_interrupted(struct vmx_vcpu *s, uint32_t info)
 {
 	vmx_interrupted(s, info);
-	take_interrupts();
+	interrupts_take();
 }
 
 /* The IRET that ended an NMI's handler was itself interrupted: NMIs are still blocked. */
@@ -240,9 +234,10 @@ static int on_virtualized_eoi(struct vmx_vcpu *s)
 	return tail(s);
 }
 
+/* The exit leaves it pending. */
 static int on_interrupt(struct vmx_vcpu *s)
 {
-	take_interrupts();
+	interrupts_take();
 	return tail(s);
 }
 
@@ -274,7 +269,7 @@ static int on_window(struct vmx_vcpu *s)
 /* The guest has run for long: see longest_run(). */
 static int on_preemption_timer(struct vmx_vcpu *s)
 {
-	take_interrupts();
+	interrupts_take();
 	timers_poll();
 	s->x.base.requests |= VCPU_REQ_LEAVE;
 	return vmx_prepare(s);
@@ -287,8 +282,8 @@ static int on_exception(struct vmx_vcpu *s)
 	uint8_t vector = info & INTR_INFO_VECTOR;
 
 	if ((info & INTR_INFO_TYPE) >> INTR_INFO_TYPE_SHIFT == INTR_TYPE_NMI) {
-		/* The exit took it; its handler's IRET unblocks the next. */
-		__asm__ volatile("int $2" ::: "memory");
+		/* The exit took it. */
+		nmi_handle();
 		return tail(s);
 	}
 	if (vector == VEC_MC)

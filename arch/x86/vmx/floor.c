@@ -28,7 +28,8 @@ static void write_segment(enum x86_seg n, uint16_t selector, uint32_t access, ui
 /* The guest is a loop in our own text, in our own address space, without EPT. */
 static void write_guest(void)
 {
-	vmwrite(VMCS_PIN_CONTROLS, vmx_caps.pin & ~(uint32_t)(PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER));
+	vmwrite(VMCS_PIN_CONTROLS,
+		vmx_caps.pin & ~(uint32_t)(PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER));
 	vmwrite(VMCS_PRIMARY_CONTROLS,
 		vmx_caps.primary & ~(PRIMARY_SECONDARY | PRIMARY_IO_BITMAPS | PRIMARY_MSR_BITMAPS));
 	vmwrite(VMCS_EXCEPTION_BITMAP, 0);

@@ -118,9 +118,7 @@ void vmx_load(struct x86_vcpu *v, uint32_t groups)
 	if (groups & X86_CR)
 		load_control(s);
 	if (groups & X86_DR) {
-		st->dr6 = s->dr6;
-		if (vmx_is_resident(s))
-			__asm__ volatile("mov %%db6,%0" : "=r"(st->dr6));
+		st->dr6 = vmx_is_resident(s) ? dr6_read() : s->dr6;
 		st->dr7 = vmread(VMCS_GUEST_DR7);
 	}
 	if (groups & X86_SEG)
@@ -144,7 +142,7 @@ void vmx_write_back(struct vmx_vcpu *s)
 	if (groups & X86_DR) {
 		s->dr6 = st->dr6;
 		if (vmx_is_resident(s))
-			__asm__ volatile("mov %0,%%db6" ::"r"(st->dr6));
+			dr6_write(st->dr6);
 		vmwrite(VMCS_GUEST_DR7, st->dr7);
 	}
 	if (groups & X86_SEG)

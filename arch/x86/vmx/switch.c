@@ -31,7 +31,7 @@ static void save(struct vmx_vcpu *s)
 	for (unsigned i = 0; i < KEPT_MSRS; i++)
 		s->kept[i] = msr_read(kept_msr[i]);
 	s->cr2 = cr2_read();
-	__asm__ volatile("mov %%db6,%0" : "=r"(s->dr6));
+	s->dr6 = dr6_read();
 }
 
 void vmx_switch_to(struct vmx_vcpu *s)
@@ -43,7 +43,7 @@ void vmx_switch_to(struct vmx_vcpu *s)
 	for (unsigned i = 0; i < KEPT_MSRS; i++)
 		msr_write(kept_msr[i], s->kept[i]);
 	cr2_write(s->cr2);
-	__asm__ volatile("mov %0,%%db6" ::"r"(s->dr6));
+	dr6_write(s->dr6);
 	resident = s;
 }
 

@@ -103,6 +103,19 @@ CR_ACCESSORS(2)
 CR_ACCESSORS(3)
 CR_ACCESSORS(4)
 
+static __always_inline uint64_t dr6_read(void)
+{
+	uint64_t v;
+
+	__asm__ volatile("mov %%db6,%0" : "=r"(v));
+	return v;
+}
+
+static __always_inline void dr6_write(uint64_t v)
+{
+	__asm__ volatile("mov %0,%%db6" ::"r"(v));
+}
+
 static __always_inline uint64_t xgetbv(uint32_t index)
 {
 	uint32_t lo, hi;
@@ -137,6 +150,18 @@ static __always_inline void interrupts_disable(void)
 static __always_inline void interrupts_enable(void)
 {
 	__asm__ volatile("sti" ::: "memory");
+}
+
+/* Takes those that wait; they are disabled before and after. */
+static __always_inline void interrupts_take(void)
+{
+	__asm__ volatile("sti; nop; cli" ::: "memory");
+}
+
+/* Calls our NMI handler, whose IRET unblocks the next: for an NMI that was taken from a guest. */
+static __always_inline void nmi_handle(void)
+{
+	__asm__ volatile("int $2" ::: "memory");
 }
 
 /* Port accesses. */

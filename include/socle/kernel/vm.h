@@ -73,7 +73,7 @@ struct vm {
 	bool frozen;	    /* ran once: settings are fixed */
 	bool reset_pending; /* the stop under way is a reset: start again */
 	enum vm_exit exit;
-	int exit_status;      /* VM_EXIT_DEBUG: the value written */
+	int exit_status;       /* VM_EXIT_DEBUG: the value written */
 	char exit_reason[256]; /* one line for people */
 	struct guest_mem mem;
 	struct io_bus io;
