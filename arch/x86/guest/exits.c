@@ -84,31 +84,43 @@ bool exit_xsetbv(struct x86_vcpu *v)
 	return true;
 }
 
+bool exit_cr8_access(struct x86_vcpu *v, bool write, unsigned gpr)
+{
+	uint64_t *value = &v->state.gpr[gpr & (GPR_COUNT - 1)];
+
+	if (gpr == GPR_RSP)
+		x86_load(v, X86_RSP);
+	if (write && *value > 0xf) {
+		x86_raise_error(v, VEC_GP, 0);
+		return false;
+	}
+	if (write) {
+		cr8->write(v, *value);
+	} else {
+		*value = cr8->read(v);
+		if (gpr == GPR_RSP)
+			x86_dirty(v, X86_RSP);
+	}
+	return true;
+}
+
 void exit_cr8(struct x86_vcpu *v)
 {
 	struct x86_exception x;
 	struct insn insn;
-	uint64_t *gpr;
 
-	if (x86_decode(v, &insn, &x) != EMUL_OK) {
+	if (x86_decode(v, &insn, &x) != EMUL_OK || insn.reg != 8 ||
+	    (insn.op != INSN_MOV_FROM_CR && insn.op != INSN_MOV_TO_CR)) {
 		x86_raise(v, VEC_UD);
 		return;
 	}
-	x86_load(v, X86_RSP | X86_RIP | X86_RFLAGS);
-	gpr = &v->state.gpr[insn.rm & 15];
-	if (insn.reg != 8) {
-		x86_raise(v, VEC_UD);
+	if (!exit_cr8_access(v, insn.op == INSN_MOV_TO_CR, insn.rm & 15))
 		return;
-	}
-	if (insn.op == INSN_MOV_FROM_CR) {
-		*gpr = cr8->read(v);
-		x86_dirty(v, X86_RSP);
-	} else if (insn.op == INSN_MOV_TO_CR && *gpr <= 0xf) {
-		cr8->write(v, *gpr);
-	} else {
-		x86_raise_error(v, VEC_GP, 0);
-		return;
-	}
+	x86_load(v, X86_RIP | X86_RFLAGS | X86_DR);
+	if (v->state.rflags & RFLAGS_TF)
+		x86_raise_exception(v, &(struct x86_exception){.vector = VEC_DB,
+							       .has_payload = true,
+							       .payload = BIT(14)});
 	insn_skip(&v->state, insn.mode, insn.len);
 	x86_dirty(v, X86_RIP | X86_RFLAGS);
 }

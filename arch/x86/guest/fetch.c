@@ -72,6 +72,23 @@ const struct insn *x86_decode_anew(struct x86_vcpu *v, uint64_t la, enum insn_mo
 	return &e->insn;
 }
 
+const struct insn *x86_decode_given(struct x86_vcpu *v, uint64_t la, enum insn_mode mode,
+				    const uint8_t *given, unsigned count)
+{
+	const struct decode_entry *e = &v->decode[la % DECODE_CACHE_SIZE];
+	const struct insn *insn = &e->insn;
+	uint64_t bytes[2] = {0};
+
+	memcpy(bytes, given, MIN(count, (unsigned)FETCH_MAX));
+	if (e->la == la && e->mode == mode &&
+	    !(((bytes[0] ^ e->bytes[0]) & e->mask[0]) | ((bytes[1] ^ e->bytes[1]) & e->mask[1])))
+		v->stats.decode_hits++;
+	else
+		insn = x86_decode_anew(v, la, mode, (const uint8_t *)bytes);
+	/* Bytes that were not given are no zeroes. */
+	return insn && insn->len <= count ? insn : NULL;
+}
+
 /* Fetches byte by byte across pages, with all faults that a fetch can have. */
 struct slow_fetch {
 	struct emul emul;

@@ -209,7 +209,9 @@ void x86_emulate(struct x86_vcpu *v)
 static __always_inline unsigned device_access(struct x86_vcpu *v, const struct nested_fault *f,
 					      struct io_region *r)
 {
-	const struct insn *insn = x86_decode_fast(v, f->la, f->cr3, f->mode);
+	const struct insn *insn = unlikely(f->bytes)
+					  ? x86_decode_given(v, f->la, f->mode, f->bytes, f->count)
+					  : x86_decode_fast(v, f->la, f->cr3, f->mode);
 	bool write = f->flags & NESTED_WRITE;
 	uint32_t offset = f->gpa - r->base;
 

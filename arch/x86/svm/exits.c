@@ -207,6 +207,12 @@ static __noinline __hot int on_npf(struct svm_vcpu *s)
 		f.la = (uint32_t)(f.la + c->cs.base);
 	if (unlikely(c->exit_int_info & SVM_EVENT_VALID))
 		delivery_interrupted(s);
+	/* What the CPU has fetched, if it tells (APM vol. 2, 15.8.4): not for fetches themselves.
+	 */
+	if (cpu_has(CPU_SVM_DECODE) && (c->insn_len & INSN_LEN)) {
+		f.bytes = c->insn;
+		f.count = c->insn_len & INSN_LEN;
+	}
 	len = exit_nested_fault(&s->x, &f);
 	if (likely(len)) {
 		c->rip += len;
@@ -295,6 +301,15 @@ static int on_xsetbv(struct svm_vcpu *s)
 
 static int on_cr8(struct svm_vcpu *s)
 {
+	uint64_t info = s->vmcb->exit_info1;
+
+	/* APM vol. 2, 15.8.1: valid only for the plain form, which CR8 has alone. */
+	if (cpu_has(CPU_SVM_DECODE) && (info & CR_INFO_VALID)) {
+		if (exit_cr8_access(&s->x, s->vmcb->exit_code == SVM_EXIT_CR8_WRITE,
+				    info & CR_INFO_GPR))
+			advance_slow(s);
+		return tail(s);
+	}
 	exit_cr8(&s->x);
 	s->vmcb->int_state = 0;
 	return tail(s);

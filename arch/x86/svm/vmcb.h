@@ -73,6 +73,10 @@ enum svm_clean {
 	CLEAN_ALL = MASK(12, 0),
 };
 
+/* Decode assists: EXITINFO1 of MOV CR, and the number of instruction bytes (APM vol. 2, 15.8). */
+enum svm_assists { CR_INFO_GPR = 0xf, INSN_LEN = 0xf };
+#define CR_INFO_VALID BIT(63)
+
 /* IOIO EXITINFO1 (APM vol. 2, 15.10.2). */
 enum svm_ioio {
 	IOIO_IN = BIT(0), IOIO_STRING = BIT(2), IOIO_REP = BIT(3), IOIO_SIZE_SHIFT = 4,

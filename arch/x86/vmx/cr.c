@@ -133,7 +133,10 @@ int vmx_exit_cr_access(struct vmx_vcpu *s)
 	bool ok;
 
 	if (number == 8) {
-		exit_cr8(v);
+		if (exit_cr8_access(
+			    v, (how & CR_ACCESS_TYPE) >> CR_ACCESS_TYPE_SHIFT == CR_TYPE_MOV_TO,
+			    gpr))
+			vmx_advance(s);
 		return 0;
 	}
 	x86_load(v, X86_ALL);

@@ -68,8 +68,11 @@ static __always_inline void exit_hypercall(struct x86_vcpu *v)
 /* XSETBV. */
 bool exit_xsetbv(struct x86_vcpu *v);
 
-/* MOV from or to CR8; skips or raises by itself. */
+/* MOV from or to CR8, decoded here; skips or raises by itself. */
 void exit_cr8(struct x86_vcpu *v);
+
+/* The same where the CPU tells the direction and the register (enum x86_gpr). */
+bool exit_cr8_access(struct x86_vcpu *v, bool write, unsigned gpr);
 
 /* What kind of access met an unmapped address. Most are where SVM has them, too. */
 enum nested_flags {
@@ -82,11 +85,13 @@ enum nested_flags {
 
 /* An access to a guest-physical address that is not mapped. */
 struct nested_fault {
-	uint64_t gpa;	     /* the address */
-	uint64_t la;	     /* linear address of the instruction, CS base included */
-	uint64_t cr3;	     /* guest's */
-	uint32_t flags;	     /* enum nested_flags */
-	enum insn_mode mode; /* of the code segment */
+	uint64_t gpa;	      /* the address */
+	uint64_t la;	      /* linear address of the instruction, CS base included */
+	uint64_t cr3;	      /* guest's */
+	const uint8_t *bytes; /* of the instruction, if the CPU tells them; else NULL */
+	unsigned count;	      /* of bytes */
+	uint32_t flags;	      /* enum nested_flags */
+	enum insn_mode mode;  /* of the code segment */
 };
 
 /*

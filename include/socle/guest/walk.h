@@ -41,6 +41,10 @@ const struct insn *x86_decode_far(struct x86_vcpu *v, uint64_t la, enum insn_mod
 const struct insn *x86_decode_anew(struct x86_vcpu *v, uint64_t la, enum insn_mode mode,
 				   const uint8_t *p);
 
+/* The same from @count bytes at @bytes, which the CPU has fetched: no walk is needed. */
+const struct insn *x86_decode_given(struct x86_vcpu *v, uint64_t la, enum insn_mode mode,
+				    const uint8_t *bytes, unsigned count);
+
 /* The same out of the decode cache, if the guest's bytes are still what was decoded. */
 static __always_inline const struct insn *x86_decode_fast(struct x86_vcpu *v, uint64_t la,
 							  uint64_t cr3, enum insn_mode mode)
