@@ -106,6 +106,9 @@ void serial_interrupt(void)
 		transmit();
 		update_ier();
 	}
+	/* What came after the last look makes an edge now. */
+	out8(port + UART_IER, 0);
+	out8(port + UART_IER, ier);
 }
 
 void serial_interrupts_on(void)

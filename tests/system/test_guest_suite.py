@@ -134,6 +134,9 @@ def test_guest(batch, target, guest, number):
     except BaseException:
         batch.drop()
         raise
+    # An emulator that idles keeps a CPU busy.
+    if guest.name == GUESTS[number::BATCHES][-1].name:
+        batch.drop()
     if guest.panic or guest.fails or guest.hosted == SKIP:
         pytest.skip(guest.why)
 
@@ -142,8 +145,10 @@ on_both_vendors = pytest.mark.parametrize("target", [QEMU_MAX, BOCHS_SKYLAKE_X],
                                           ids=lambda t: t.name)
 
 
-@on_both_vendors
-@pytest.mark.parametrize("way", ["keyboard", "cf9", "fast"])
+@pytest.mark.parametrize("target, way", [
+    pytest.param(target, way, id=f"{target.name}-{way}")
+    for target in (QEMU_MAX, BOCHS_SKYLAKE_X) for way in ("keyboard", "cf9", "fast")
+    if target is QEMU_MAX or way == "keyboard"])
 def test_reset(target, way):
     """A guest that resets itself starts again, from clean memory; the administrator ends it."""
     iso = make_iso(conf(("reset", {"kernel": "reset.elf", "memory": "64M", "autostart": "yes",

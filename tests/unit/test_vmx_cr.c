@@ -92,6 +92,7 @@ static void mode(uint64_t cr0, uint64_t cr4, uint64_t efer, uint16_t cs)
 	guest.x.state.cr4 = cr4;
 	guest.x.state.efer = efer;
 	guest.x.state.seg[SEG_CS].attr = cs;
+	guest.x.state.seg[SEG_TR].attr = 0x8b;
 }
 
 enum { CODE_32 = 0xc9b, CODE_64 = 0xa9b };
@@ -229,6 +230,9 @@ static void cr0_accepted(void **state __unused)
 /* SDM vol. 3, 9.8.5: LMA follows PG where LME is 1. */
 static void into_long_mode_and_out(void **state __unused)
 {
+	mode(PROTECTED, CR4_PAE, EFER_LME, CODE_32);
+	guest.x.state.seg[SEG_TR].attr = 0x83; /* a TSS of 16 bits */
+	assert_false(mov(0, PAGED));
 	mode(PROTECTED, CR4_PAE, EFER_LME, CODE_32);
 	assert_true(mov(0, PAGED));
 	assert_int_equal(guest.x.state.efer, EFER_LME | EFER_LMA);

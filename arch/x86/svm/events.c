@@ -83,6 +83,10 @@ static void inject(struct svm_vcpu *s, const struct x86_event *ev)
 		c->intercept3 |= INTERCEPT_IRET;
 		svm_touch(c, CLEAN_INTERCEPTS);
 	}
+	/* What is pushed are the guest's flags; the next attempt steps anew. */
+	if (s->stepping && !s->guest_tf)
+		c->rflags &= ~(uint64_t)RFLAGS_TF;
+	s->stepping = false;
 	/* A shadow does not outlive the delivery of an event. */
 	c->int_state = 0;
 	c->event_inj = encode(ev);

@@ -76,6 +76,8 @@ static __always_inline void advance(struct svm_vcpu *s, uint32_t opcode, unsigne
 	c->int_state = 0;
 }
 
+enum { POLLS = 256 }; /* port accesses between two looks at the host's interrupts */
+
 /* Opcodes as little-endian numbers. */
 enum {
 	OPCODE_CPUID = 0xa20f, OPCODE_RDMSR = 0x320f, OPCODE_WRMSR = 0x300f, OPCODE_HLT = 0xf4,
@@ -159,7 +161,10 @@ static __noinline __hot int on_ioio(struct svm_vcpu *s)
 	unsigned size = info >> IOIO_SIZE_SHIFT & 7;
 	uint16_t port = info >> IOIO_PORT_SHIFT;
 
-	s->count[SVM_EXIT_IOIO]++;
+	/* Bochs makes no exit for an interrupt of the host in a guest that was entered with IF
+	 * clear. */
+	if (unlikely(++s->count[SVM_EXIT_IOIO] % POLLS == 0))
+		take_interrupts();
 	c->int_state = 0;
 	if (unlikely((info & IOIO_STRING) || (c->rflags & (RFLAGS_TF | RFLAGS_RF)))) {
 		x86_emulate_io(&s->x, port, size);
@@ -265,6 +270,8 @@ static int on_exception(struct svm_vcpu *s)
 
 	if (vector == VEC_MC)
 		panic("machine check while a guest ran");
+	/* A breakpoint on the stack of its own handler recurs before any interrupt is looked at. */
+	take_interrupts();
 	/* DR6 and the error code 0 of #AC are in place already. */
 	if (vector == VEC_AC)
 		x86_raise_error(&s->x, vector, 0);
@@ -294,7 +301,10 @@ static int on_wbinvd(struct svm_vcpu *s)
 
 static int on_xsetbv(struct svm_vcpu *s)
 {
-	if (exit_xsetbv(&s->x))
+	/* The intercept comes before the CPU's own check. */
+	if (s->vmcb->cpl)
+		x86_raise_error(&s->x, VEC_GP, 0);
+	else if (exit_xsetbv(&s->x))
 		advance(s, OPCODE_XSETBV, 3);
 	return tail(s);
 }

@@ -92,6 +92,8 @@ static bool set_cr(struct vmx_vcpu *s, uint64_t cr0, uint64_t cr4)
 	return true;
 }
 
+enum { TSS_BUSY = 0xb }; /* not of 16 bits */
+
 /* SDM vol. 3, 2.5, and vol. 2, "MOV - Move to/from Control Registers". */
 static bool write_cr0(struct vmx_vcpu *s, uint64_t value)
 {
@@ -103,7 +105,8 @@ static bool write_cr0(struct vmx_vcpu *s, uint64_t value)
 
 	if (value >> 32 || (paging && !(value & CR0_PE)) || ((value & CR0_NW) && !(value & CR0_CD)))
 		return false;
-	if (paging && !was && (st->efer & EFER_LME) && (!(st->cr4 & CR4_PAE) || code64))
+	if (paging && !was && (st->efer & EFER_LME) &&
+	    (!(st->cr4 & CR4_PAE) || code64 || (st->seg[SEG_TR].attr & SEG_ATTR_TYPE) != TSS_BUSY))
 		return false;
 	if (!paging && was && ((st->efer & EFER_LMA ? code64 : false) || (st->cr4 & CR4_PCIDE)))
 		return false;

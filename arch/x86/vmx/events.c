@@ -120,8 +120,9 @@ int vmx_prepare(struct vmx_vcpu *s)
 		blocking = 0;
 	}
 	open_window(s, wait, blocking);
-	/* Two at once: the second has its turn after the next exit. */
-	if (s->x.events.retry_valid || s->x.events.exception_valid)
+	/* Two at once: the second has its turn after the next exit. So has a NMI in a shadow. */
+	if (s->x.events.retry_valid || s->x.events.exception_valid ||
+	    (s->x.events.nmi_pending && (blocking & BLOCKING_STI)))
 		s->x.base.requests |= VCPU_REQ_EVENT;
 	return 0;
 }

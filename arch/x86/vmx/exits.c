@@ -11,6 +11,7 @@
 #include "vmx.h"
 #include "vmx_insn.h"
 
+enum { POLLS = 256 }; /* port accesses between two looks at the host's interrupts */
 enum { BLOCKING_SHADOW = BLOCKING_STI | BLOCKING_MOV_SS };
 
 static enum insn_mode code_mode(void)
@@ -138,7 +139,10 @@ static __noinline __hot int on_io(struct vmx_vcpu *s)
 	unsigned size = (how & IO_SIZE) + 1;
 	uint16_t port = how >> IO_PORT_SHIFT;
 
-	s->count[VMX_EXIT_IO]++;
+	/* Bochs makes no exit for an interrupt of the host in a guest that was entered with IF
+	 * clear. */
+	if (unlikely(++s->count[VMX_EXIT_IO] % POLLS == 0))
+		interrupts_take();
 	if (unlikely(how & IO_STRING)) {
 		x86_emulate_io(&s->x, port, size);
 		if (s->x.dirty & X86_RIP)
@@ -275,6 +279,15 @@ static int on_preemption_timer(struct vmx_vcpu *s)
 	return vmx_prepare(s);
 }
 
+/* RIP behind the instruction, whose trap is about to be raised. */
+static void step_behind(struct vmx_vcpu *s)
+{
+	x86_load(&s->x, X86_RIP | X86_RFLAGS);
+	insn_skip(&s->x.state, code_mode(), vmread(VMCS_EXIT_INSN_LEN));
+	x86_dirty(&s->x, X86_RIP | X86_RFLAGS);
+	end_shadow();
+}
+
 /* NMIs, and exceptions that are intercepted only because the CPU could hang in them. */
 static int on_exception(struct vmx_vcpu *s)
 {
@@ -291,6 +304,11 @@ static int on_exception(struct vmx_vcpu *s)
 	if ((info & INTR_INFO_NMI_UNBLOCKED) &&
 	    !(vmread(VMCS_IDT_VECTORING_INFO) & INTR_INFO_VALID))
 		block_nmis_again();
+	/* A breakpoint on the stack of its own handler recurs before any interrupt is looked at. */
+	interrupts_take();
+	/* INT1 exits before it is executed, and is a trap. */
+	if ((info & INTR_INFO_TYPE) >> INTR_INFO_TYPE_SHIFT == INTR_TYPE_PRIV_SOFT_EXCEPTION)
+		step_behind(s);
 	/* DR6 is not updated yet (SDM vol. 3, 27.1). */
 	if (vector == VEC_DB)
 		x86_raise_exception(
@@ -407,6 +425,8 @@ static const struct exit_entry exits[VMX_EXIT_REASONS] = {
 	[VMX_EXIT_VMFUNC] = {"vmfunc", on_undefined},
 	[VMX_EXIT_ENCLS] = {"encls", on_undefined},
 	[VMX_EXIT_ENCLV] = {"enclv", on_undefined},
+	[VMX_EXIT_RDMSR_IMM] = {"rdmsr-imm", on_undefined},
+	[VMX_EXIT_WRMSR_IMM] = {"wrmsr-imm", on_undefined},
 	[VMX_EXIT_SEAMCALL] = {"seamcall", on_undefined},
 	[VMX_EXIT_TDCALL] = {"tdcall", on_undefined},
 };

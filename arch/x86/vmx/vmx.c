@@ -108,8 +108,13 @@ static struct x86_vcpu *vmx_vcpu_create(struct vm *vm, unsigned id)
 	s->vpid = next_vpid++;
 	s->x.base.vm = vm;
 	s->x.base.id = id;
-	if (vmx_apicv_create(s))
+	if (vmx_apicv_create(s)) {
+		pages_free(s->apic_page, PAGE_SIZE, OWNER_VM_CORE);
+		pages_free(s->apic_access, PAGE_SIZE, OWNER_VM_CORE);
+		pages_free(s, sizeof(*s), OWNER_VM_CORE);
+		pages_free(vmcs, PAGE_SIZE, OWNER_VM_CORE);
 		return NULL;
+	}
 	return &s->x;
 }
 

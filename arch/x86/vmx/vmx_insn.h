@@ -44,9 +44,12 @@ static __always_inline bool vmwrite_safe(enum vmcs_field field, uint64_t value)
 
 static __always_inline bool vmread_safe(enum vmcs_field field, uint64_t *value)
 {
+	uint64_t read = *value;
 	bool ok;
 
-	__asm__ volatile("vmread %2,%1" : "=@cca"(ok), "=r"(*value) : "r"((uint64_t)field) : "cc");
+	/* One that fails leaves the register as it is. */
+	__asm__ volatile("vmread %2,%1" : "=@cca"(ok), "+r"(read) : "r"((uint64_t)field) : "cc");
+	*value = read;
 	return ok;
 }
 
