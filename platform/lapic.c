@@ -72,41 +72,41 @@ static bool takes_extint(const struct lapic *l)
 	return (l->lvt[LVT_LINT0] & (LVT_MASKED | LVT_MODE)) == LVT_MODE_EXTINT;
 }
 
-static __always_inline int deliverable(const struct lapic *l)
+static __always_inline int deliverable_without_page(const struct lapic *l)
 {
-	int vector;
+	int vector = highest(&l->irr);
 
-	if (unlikely(l->page))
-		return lapic_page_deliverable(l);
-	vector = highest(&l->irr);
 	return vector >= 0 && ((uint32_t)vector & PRIORITY_CLASS) > (ppr(l) & PRIORITY_CLASS)
 		       ? vector
 		       : -1;
 }
 
-static __always_inline int find_pending(struct x86_vcpu *v)
+static bool extint_pending(const struct lapic *l)
 {
-	struct lapic *l = v->lapic;
-	int vector = deliverable(l);
-
-	if (vector < 0 && takes_extint(l) && pic_pending(&v->base.vm->board->pic))
-		return PENDING_EXTINT;
-	return vector;
+	return takes_extint(l) && pic_pending(&l->vcpu->base.vm->board->pic);
 }
 
 static __hot int pending(struct x86_vcpu *v)
 {
-	return find_pending(v);
+	int vector = deliverable_without_page(v->lapic);
+
+	return vector < 0 && extint_pending(v->lapic) ? PENDING_EXTINT : vector;
+}
+
+static int pending_in_page(struct x86_vcpu *v)
+{
+	const struct lapic *l = v->lapic;
+	int vector = l->page ? lapic_page_deliverable(l) : deliverable_without_page(l);
+
+	return vector < 0 && extint_pending(v->lapic) ? PENDING_EXTINT : vector;
 }
 
 /* With a page the CPU delivers all but the PIC's interrupts. */
-static __hot int injectable(struct x86_vcpu *v)
+static int injectable(struct x86_vcpu *v)
 {
-	struct lapic *l = v->lapic;
-
-	if (likely(!l->page))
-		return find_pending(v);
-	return takes_extint(l) && pic_pending(&v->base.vm->board->pic) ? PENDING_EXTINT : -1;
+	if (!v->lapic->page)
+		return pending(v);
+	return extint_pending(v->lapic) ? PENDING_EXTINT : -1;
 }
 
 static uint8_t accept(struct x86_vcpu *v, int vector)
@@ -168,7 +168,7 @@ void lapic_request(struct lapic *l, uint8_t vector, bool level)
 	else
 		clear_bit(&l->tmr, vector);
 	/* With a page, no exit tells when its turn comes. */
-	if (l->page || deliverable(l) == vector)
+	if (unlikely(l->page) || deliverable_without_page(l) == vector)
 		vcpu_request(&l->vcpu->base, VCPU_REQ_EVENT);
 }
 
@@ -316,12 +316,12 @@ void lapic_write_icr(struct lapic *l, uint64_t value)
 	enum { ICR_VALID = 0xccfff, DELIVERY_PENDING = BIT(12) };
 
 	l->icr = (value & ~0xffffffffull) | (value & ICR_VALID & ~(uint64_t)DELIVERY_PENDING);
+	if (unlikely(l->page))
+		lapic_page_publish_icr(l);
 	if ((value & LVT_MODE) == LVT_MODE_FIXED && (value & LVT_VECTOR) < FIRST_VECTOR)
 		error(l, ESR_SEND_ILLEGAL);
 	else
 		lapic_send(l, l->icr);
-	if (unlikely(l->page))
-		lapic_page_publish_icr(l);
 }
 
 static void write_register(struct lapic *l, uint32_t reg, uint32_t value)
@@ -390,11 +390,8 @@ static void region_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset
 {
 	struct lapic *l = x86_vcpu(vcpu)->lapic;
 
-	if ((l->base & (BASE_ENABLE | BASE_X2APIC)) != BASE_ENABLE || offset % 0x10)
-		return;
-	if (unlikely(l->page))
-		lapic_write(l, offset, value);
-	else
+	/* With a page, who emulates the access publishes afterwards: lapic_page_refresh(). */
+	if ((l->base & (BASE_ENABLE | BASE_X2APIC)) == BASE_ENABLE && offset % 0x10 == 0)
 		write_register(l, offset, value);
 }
 
@@ -420,12 +417,20 @@ static void cr8_write(struct x86_vcpu *v, uint8_t value)
 	set_tpr(v->lapic, value << 4);
 }
 
+/* The short way, until an APIC has a page. */
+static struct x86_irq_source irq_source = {pending, pending, accept, requeue};
+
+void lapic_inject_extint_only(void)
+{
+	irq_source.pending = pending_in_page;
+	irq_source.injectable = injectable;
+}
+
 void lapic_bind(void)
 {
-	static const struct x86_irq_source source = {pending, injectable, accept, requeue};
 	static const struct cr8_ops cr8 = {cr8_read, cr8_write};
 
-	events_bind(&source);
+	events_bind(&irq_source);
 	exit_bind_cr8(&cr8);
 }
 

@@ -38,6 +38,9 @@ void lapic_write(struct lapic *l, uint32_t reg, uint32_t value);
 /* Writes the interrupt command register, whole, and carries the command out. */
 void lapic_write_icr(struct lapic *l, uint64_t value);
 
+/* From now on, the CPU delivers all but the PIC's interrupts. */
+void lapic_inject_extint_only(void);
+
 /* An interrupt arrives. */
 void lapic_request(struct lapic *l, uint8_t vector, bool level);
 

@@ -64,9 +64,15 @@ void lapic_page_publish_icr(struct lapic *l)
 	l->page[APIC_ICR_HIGH / 4] = lapic_x2apic(l) ? 0 : high;
 }
 
+void lapic_page_refresh(struct lapic *l)
+{
+	lapic_page_publish(l);
+}
+
 void lapic_use_page(struct lapic *l, void *page)
 {
 	l->page = page;
+	lapic_inject_extint_only();
 	lapic_page_clear(l);
 }
 

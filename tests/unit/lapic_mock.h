@@ -135,6 +135,9 @@ static __unused uint32_t rd(unsigned c, uint32_t reg)
 static __unused void wr(unsigned c, uint32_t reg, uint32_t value)
 {
 	io_mmio_write(&vm.io, &cpu[c].base, LAPIC_GPA + reg, 4, value);
+	/* As whoever emulates the access does. */
+	if (apic[c].page)
+		lapic_page_refresh(&apic[c]);
 }
 
 /* An MSR access through the row of the policy that it belongs to. */

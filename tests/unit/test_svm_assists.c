@@ -165,16 +165,17 @@ static void nested_fault_bytes(void **state __unused)
 	vmcb.insn_len = 0xf3; /* the upper half is reserved */
 	svm_exit(&guest);
 	assert_int_equal(faults, 1);
-	assert_ptr_equal(fault.bytes, vmcb.insn);
-	assert_int_equal(fault.count, 3);
+	assert_true(fault.flags & NESTED_BYTES);
+	assert_ptr_equal(guest.x.given, vmcb.insn);
+	assert_int_equal(guest.x.given_count, 3);
 	/* None are told, or a CPU without. */
 	vmcb.insn_len = 0;
 	svm_exit(&guest);
-	assert_null(fault.bytes);
+	assert_false(fault.flags & NESTED_BYTES);
 	vmcb.insn_len = 3;
 	cpu_info.feature[CPU_SVM_DECODE] = false;
 	svm_exit(&guest);
-	assert_null(fault.bytes);
+	assert_false(fault.flags & NESTED_BYTES);
 }
 
 static void given_bytes(void **state __unused)

@@ -8,6 +8,13 @@
 #include "../../arch/x86/vmx/checks.h"
 #include "../../arch/x86/vmx/exits.c"
 
+static unsigned refreshes; /* calls of lapic_page_refresh() */
+
+void lapic_page_refresh(struct lapic *l __unused)
+{
+	refreshes++;
+}
+
 /* The exception that was raised last, and how many were. */
 static struct x86_exception raised;
 static unsigned raises;

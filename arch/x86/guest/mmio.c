@@ -207,11 +207,8 @@ void x86_emulate(struct x86_vcpu *v)
 
 /* The access @f to device @r, with the short way first. Returns as exit_nested_fault(). */
 static __always_inline unsigned device_access(struct x86_vcpu *v, const struct nested_fault *f,
-					      struct io_region *r)
+					      struct io_region *r, const struct insn *insn)
 {
-	const struct insn *insn = unlikely(f->bytes)
-					  ? x86_decode_given(v, f->la, f->mode, f->bytes, f->count)
-					  : x86_decode_fast(v, f->la, f->cr3, f->mode);
 	bool write = f->flags & NESTED_WRITE;
 	uint32_t offset = f->gpa - r->base;
 
@@ -267,6 +264,14 @@ static __noinline unsigned other_fault(struct x86_vcpu *v, const struct nested_f
 	return 0;
 }
 
+/* With the bytes that the CPU has fetched. */
+static __noinline unsigned given_access(struct x86_vcpu *v, const struct nested_fault *f,
+					struct io_region *r)
+{
+	return device_access(v, f, r,
+			     x86_decode_given(v, f->la, f->mode, v->given, v->given_count));
+}
+
 __hot unsigned exit_nested_fault(struct x86_vcpu *v, const struct nested_fault *f)
 {
 	struct io_region *r = v->last_mmio;
@@ -274,8 +279,13 @@ __hot unsigned exit_nested_fault(struct x86_vcpu *v, const struct nested_fault *
 	/* Most often the same device as last time. */
 	if (!r || f->gpa - r->base >= r->len)
 		v->last_mmio = r = io_find_mmio(&v->base.vm->io, f->gpa);
-	if (unlikely(!r || (f->flags & (NESTED_FETCH | NESTED_TABLE | NESTED_TRACE)) ||
-		     v->events.retry_valid))
-		return other_fault(v, f);
-	return device_access(v, f, r);
+	if (unlikely(!r ||
+		     (f->flags & (NESTED_FETCH | NESTED_TABLE | NESTED_TRACE | NESTED_BYTES)) ||
+		     v->events.retry_valid)) {
+		if (!r || v->events.retry_valid ||
+		    (f->flags & (NESTED_FETCH | NESTED_TABLE | NESTED_TRACE)))
+			return other_fault(v, f);
+		return given_access(v, f, r);
+	}
+	return device_access(v, f, r, x86_decode_fast(v, f->la, f->cr3, f->mode));
 }

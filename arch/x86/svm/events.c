@@ -84,9 +84,11 @@ static void inject(struct svm_vcpu *s, const struct x86_event *ev)
 		svm_touch(c, CLEAN_INTERCEPTS);
 	}
 	/* What is pushed are the guest's flags; the next attempt steps anew. */
-	if (s->stepping && !s->guest_tf)
-		c->rflags &= ~(uint64_t)RFLAGS_TF;
-	s->stepping = false;
+	if (unlikely(s->watches) && s->stepping) {
+		s->stepping = false;
+		if (!s->guest_tf)
+			c->rflags &= ~(uint64_t)RFLAGS_TF;
+	}
 	/* A shadow does not outlive the delivery of an event. */
 	c->int_state = 0;
 	c->event_inj = encode(ev);
@@ -106,6 +108,7 @@ static bool shadow_of_hlt(struct svm_vcpu *s)
 	if (x86_decode(&s->x, &insn, &x) != EMUL_OK || insn.op != INSN_HLT)
 		return false;
 	s->hlt_rip = s->vmcb->rip;
+	s->watches = true;
 	return true;
 }
 
@@ -156,7 +159,7 @@ bool svm_stepped(struct svm_vcpu *s)
 /* Has the IRET of an NMI's handler been executed? */
 static void look_for_iret(struct svm_vcpu *s)
 {
-	if (s->vmcb->rip == s->nmi_iret)
+	if (s->nmi_iret == NOWHERE || s->vmcb->rip == s->nmi_iret)
 		return;
 	s->nmi_iret = NOWHERE;
 	s->stepping = false;
@@ -186,14 +189,16 @@ int svm_prepare(struct svm_vcpu *s)
 	}
 	if (!(requests & VCPU_REQ_EVENT))
 		return 0;
-	if (unlikely(s->nmi_iret != NOWHERE))
+	window.nmis = !(c->int_state & INT_SHADOW);
+	if (unlikely(s->watches)) {
 		look_for_iret(s);
-	window.nmis = !(c->int_state & INT_SHADOW) && c->rip != s->hlt_rip;
+		window.nmis = window.nmis && c->rip != s->hlt_rip;
+	}
 	window.interrupts = window.nmis && (c->rflags & RFLAGS_IF);
 	if (events_next(&s->x, window, &ev, &wait))
 		inject(s, &ev);
 	open_window(c, wait != EVENTS_NONE && (likely(window.nmis) || !shadow_of_hlt(s)));
-	if (unlikely(s->nmi_iret != NOWHERE && s->x.events.nmi_pending))
+	if (unlikely(s->watches) && s->nmi_iret != NOWHERE && s->x.events.nmi_pending)
 		step_over_iret(s);
 	/*
 	 * Two at once: the second has its turn after the next exit. So has what waits for a window:

@@ -76,7 +76,7 @@ static __always_inline void advance(struct svm_vcpu *s, uint32_t opcode, unsigne
 	c->int_state = 0;
 }
 
-enum { POLLS = 256 }; /* port accesses between two looks at the host's interrupts */
+enum { POLLS = 256 }; /* port accesses between two looks, in a read, at the host's interrupts */
 
 /* Opcodes as little-endian numbers. */
 enum {
@@ -161,19 +161,20 @@ static __noinline __hot int on_ioio(struct svm_vcpu *s)
 	unsigned size = info >> IOIO_SIZE_SHIFT & 7;
 	uint16_t port = info >> IOIO_PORT_SHIFT;
 
-	/* Bochs makes no exit for an interrupt of the host in a guest that was entered with IF
-	 * clear. */
-	if (unlikely(++s->count[SVM_EXIT_IOIO] % POLLS == 0))
-		take_interrupts();
+	s->count[SVM_EXIT_IOIO]++;
 	c->int_state = 0;
 	if (unlikely((info & IOIO_STRING) || (c->rflags & (RFLAGS_TF | RFLAGS_RF)))) {
 		x86_emulate_io(&s->x, port, size);
 		return tail(s);
 	}
-	if (info & IOIO_IN)
+	if (info & IOIO_IN) {
+		/* A guest that was entered with IF clear makes no exit for interrupts in Bochs. */
+		if (unlikely(s->count[SVM_EXIT_IOIO] % POLLS == 0))
+			take_interrupts();
 		exit_port_in(&s->x, port, size);
-	else
+	} else {
 		exit_port_out(&s->x, port, size);
+	}
 	c->rip = c->exit_info2; /* the next instruction (APM vol. 2, 15.10.2) */
 	return tail(s);
 }
@@ -214,9 +215,10 @@ static __noinline __hot int on_npf(struct svm_vcpu *s)
 		delivery_interrupted(s);
 	/* What the CPU has fetched, if it tells (APM vol. 2, 15.8.4): not for fetches themselves.
 	 */
-	if (cpu_has(CPU_SVM_DECODE) && (c->insn_len & INSN_LEN)) {
-		f.bytes = c->insn;
-		f.count = c->insn_len & INSN_LEN;
+	if (unlikely(cpu_has(CPU_SVM_DECODE)) && (c->insn_len & INSN_LEN)) {
+		f.flags |= NESTED_BYTES;
+		s->x.given = c->insn;
+		s->x.given_count = c->insn_len & INSN_LEN;
 	}
 	len = exit_nested_fault(&s->x, &f);
 	if (likely(len)) {
@@ -259,6 +261,7 @@ static int on_iret(struct svm_vcpu *s)
 	s->vmcb->intercept3 &= ~(uint32_t)INTERCEPT_IRET;
 	svm_touch(s->vmcb, CLEAN_INTERCEPTS);
 	s->nmi_iret = s->vmcb->rip;
+	s->watches = true;
 	s->x.base.requests |= VCPU_REQ_EVENT;
 	return svm_prepare(s);
 }

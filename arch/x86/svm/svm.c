@@ -147,7 +147,7 @@ static void svm_vcpu_reset(struct x86_vcpu *v)
 	v->state.gpr[GPR_RDX] = cpuid(1, 0).eax;
 	s->asid_generation = 0;
 	s->hlt_rip = s->nmi_iret = NOWHERE;
-	s->stepping = false;
+	s->stepping = s->watches = false;
 }
 
 /* At the next entry; the svm_prepare() after it ends that. */

@@ -20,6 +20,7 @@ struct svm_vcpu {
 	bool stepping;		  /* TF is ours: see step_over_iret() */
 	bool guest_tf;		  /* what it was before; while stepping */
 	uint64_t guest_dr6;	  /* likewise */
+	bool watches;		  /* one of these was set since the vCPU's reset */
 	uint64_t nmi_iret;	  /* where an NMI's handler is about to return; or NOWHERE */
 	uint64_t hlt_rip;	  /* where a HLT in the shadow of STI was last seen */
 	struct x86_vcpu x;	  /* at 128: general registers for the entry code */

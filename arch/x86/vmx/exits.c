@@ -11,7 +11,7 @@
 #include "vmx.h"
 #include "vmx_insn.h"
 
-enum { POLLS = 256 }; /* port accesses between two looks at the host's interrupts */
+enum { POLLS = 256 }; /* port accesses between two looks, in a read, at the host's interrupts */
 enum { BLOCKING_SHADOW = BLOCKING_STI | BLOCKING_MOV_SS };
 
 static enum insn_mode code_mode(void)
@@ -139,20 +139,21 @@ static __noinline __hot int on_io(struct vmx_vcpu *s)
 	unsigned size = (how & IO_SIZE) + 1;
 	uint16_t port = how >> IO_PORT_SHIFT;
 
-	/* Bochs makes no exit for an interrupt of the host in a guest that was entered with IF
-	 * clear. */
-	if (unlikely(++s->count[VMX_EXIT_IO] % POLLS == 0))
-		interrupts_take();
+	s->count[VMX_EXIT_IO]++;
 	if (unlikely(how & IO_STRING)) {
 		x86_emulate_io(&s->x, port, size);
 		if (s->x.dirty & X86_RIP)
 			end_shadow();
 		return tail(s);
 	}
-	if (how & IO_IN)
+	if (how & IO_IN) {
+		/* A guest that was entered with IF clear makes no exit for interrupts in Bochs. */
+		if (unlikely(s->count[VMX_EXIT_IO] % POLLS == 0))
+			interrupts_take();
 		exit_port_in(&s->x, port, size);
-	else
+	} else {
 		exit_port_out(&s->x, port, size);
+	}
 	advance(s);
 	return tail(s);
 }
@@ -189,6 +190,8 @@ static __always_inline int nested_access(struct vmx_vcpu *s, uint64_t gpa, uint3
 	else if (unlikely(nmi_unblocked))
 		block_nmis_again();
 	len = exit_nested_fault(&s->x, &f);
+	if (unlikely(s->apic_page) && (gpa & PAGE_MASK) == LAPIC_GPA)
+		lapic_page_refresh(s->x.lapic);
 	if (likely(len)) {
 		vmwrite(VMCS_GUEST_RIP, rip + len);
 		if (rflags & RFLAGS_RF)

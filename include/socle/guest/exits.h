@@ -80,18 +80,17 @@ enum nested_flags {
 	NESTED_WRITE = BIT(1),
 	NESTED_FETCH = BIT(4), /* of an instruction */
 	NESTED_TABLE = BIT(5), /* the CPU was reading the guest's page tables */
+	NESTED_BYTES = BIT(9), /* the CPU tells the instruction: x86_vcpu.given */
 	NESTED_TRACE = BIT(8) | BIT(16), /* TF or RF is set: no short cuts */
 };
 
 /* An access to a guest-physical address that is not mapped. */
 struct nested_fault {
-	uint64_t gpa;	      /* the address */
-	uint64_t la;	      /* linear address of the instruction, CS base included */
-	uint64_t cr3;	      /* guest's */
-	const uint8_t *bytes; /* of the instruction, if the CPU tells them; else NULL */
-	unsigned count;	      /* of bytes */
-	uint32_t flags;	      /* enum nested_flags */
-	enum insn_mode mode;  /* of the code segment */
+	uint64_t gpa;	     /* the address */
+	uint64_t la;	     /* linear address of the instruction, CS base included */
+	uint64_t cr3;	     /* guest's */
+	uint32_t flags;	     /* enum nested_flags */
+	enum insn_mode mode; /* of the code segment */
 };
 
 /*

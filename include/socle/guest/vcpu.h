@@ -84,6 +84,8 @@ struct x86_vcpu {
 	struct lapic *lapic;			  /* its local APIC (platform/) */
 	const struct guest_cpuid *cpuid;	  /* its VM's CPUID table */
 	struct fetch_window fetch[FETCH_WINDOWS]; /* by page number modulo their number */
+	const uint8_t *given;			  /* with NESTED_BYTES: those of the instruction */
+	unsigned given_count;			  /* their number */
 	struct io_region *last_mmio;		  /* device of the last access; NULL: none */
 	struct decode_entry decode[DECODE_CACHE_SIZE];
 	uint64_t msr[MSR_SLOTS];       /* values of stored MSRs, by slot of the policy */

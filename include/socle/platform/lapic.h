@@ -81,6 +81,9 @@ uint64_t lapic_page_eoi_exits(const struct lapic *l, unsigned word);
 /* The guest ended @vector, which the CPU has taken out of service. */
 void lapic_page_ended(struct lapic *l, uint8_t vector);
 
+/* An access to the registers was emulated. */
+void lapic_page_refresh(struct lapic *l);
+
 /* The guest wrote the register at @reg of the page, which wants more than that. */
 void lapic_page_written(struct lapic *l, uint32_t reg);
 
