@@ -231,7 +231,7 @@ void msr_create(struct x86_vcpu *v)
 
 __hot enum msr_result msr_guest_read(struct x86_vcpu *v, uint32_t index, uint64_t *value)
 {
-	const struct row *r;
+	const struct row *r = NULL;
 
 	*value = 0;
 	if (!FIND_ROW(v, index, r))
@@ -241,7 +241,7 @@ __hot enum msr_result msr_guest_read(struct x86_vcpu *v, uint32_t index, uint64_
 
 __hot enum msr_result msr_guest_write(struct x86_vcpu *v, uint32_t index, uint64_t value)
 {
-	const struct row *r;
+	const struct row *r = NULL;
 
 	if (!FIND_ROW(v, index, r))
 		return MSR_UNSUPPORTED;
