@@ -93,13 +93,23 @@ void timer_set(struct timer *t, uint64_t expires)
 	if (queue.count == TIMERS_MAX)
 		panic("more than %d timers", TIMERS_MAX);
 	t->expires = expires;
+	t->due = false;
 	t->cpu = this_cpu()->id;
 	sift_up(queue.count++, t);
 	program();
 }
 
+bool timer_claim(struct timer *t)
+{
+	bool due = t->due;
+
+	t->due = false;
+	return due;
+}
+
 void timer_cancel(struct timer *t)
 {
+	t->due = false;
 	if (!t->slot)
 		return;
 	dequeue(t);
@@ -115,6 +125,7 @@ static void expire(void)
 		struct timer *t = queue.heap[0];
 
 		dequeue(t);
+		t->due = true;
 		t->fire(t);
 	}
 	program();

@@ -53,6 +53,19 @@ static __always_inline struct cpu *this_cpu(void)
 	return *(struct cpu **)((sp | (CPU_STACK_SLOT - 1)) - 7);
 }
 
+/* Number of the CPU that runs this code. On the host, a test's thread says which it plays. */
+#ifdef SOCLE_UNIT_TEST
+static _Thread_local unsigned test_cpu_index __attribute__((unused));
+#endif
+static __always_inline unsigned cpu_index(void)
+{
+#ifdef SOCLE_UNIT_TEST
+	return test_cpu_index;
+#else
+	return this_cpu()->id;
+#endif
+}
+
 /* Registers as the exception stubs push them. */
 struct trap_frame {
 	uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;

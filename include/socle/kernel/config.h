@@ -11,6 +11,8 @@
 #define VM_MODULES_MAX 16
 #define VM_MAX_VCPUS   64
 #define VM_MAX	       64
+#define VM_WEIGHT_MAX  65535
+#define VM_WEIGHT      256 /* unless configured */
 
 /* A file that the boot loader put into memory. */
 struct boot_module {
@@ -43,6 +45,9 @@ struct vm_settings {
 	unsigned module_count;
 	uint64_t memory;     /* bytes, a multiple of 1 MiB */
 	unsigned cpus;	     /* 1 to VM_MAX_VCPUS */
+	unsigned weight;     /* of each vCPU against those of other guests: 1 to VM_WEIGHT_MAX */
+	unsigned cap;	     /* most CPU time, in percent of one CPU; 0: no limit */
+	uint64_t cpuset;     /* host CPUs that its vCPUs may run on, a bit each; never 0 */
 	bool console;	     /* the guest's first serial port is on the console */
 	bool autostart;	     /* starts at boot */
 	uint16_t debug_exit; /* port of the debug-exit device; 0: none */

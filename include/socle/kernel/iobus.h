@@ -14,7 +14,7 @@ struct io_region;
 enum io_width { IO_8 = 1, IO_16 = 2, IO_32 = 4, IO_64 = 8 };
 
 /*
- * What a device does on an access. @offset is from the region's base, @size one of the region's
+ * What a device does on an access; vm.chips is held unless the region is unlocked. @offset is from the region's base, @size one of the region's
  * widths, and the access lies inside the region. @vcpu is the accessing vCPU.
  */
 struct io_ops {
@@ -30,6 +30,7 @@ struct io_region {
 	uint64_t base;		  /* first port or guest-physical address */
 	uint32_t len;		  /* in bytes */
 	uint32_t widths;	  /* enum io_width bits that ops accept; others come as bytes */
+	bool unlocked;		  /* ops need no vm.chips: they look after themselves */
 	uint64_t accesses;	  /* counted by the bus, reads and writes */
 };
 

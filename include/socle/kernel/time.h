@@ -26,12 +26,18 @@ static inline uint64_t mul_div(uint64_t a, uint64_t mul, uint64_t div)
 	return quot;
 }
 
-/* A one-shot timer. Embed it and use container_of() in @fire. */
+/*
+ * A one-shot timer. Embed it and use container_of() in @fire. Its owner serialises timer_set() and
+ * timer_cancel(). @fire runs on the CPU that armed it, interrupts off, no lock held, and maybe at
+ * the same time as the owner sets or cancels it elsewhere: so it takes the owner's lock first, and
+ * then asks timer_claim() whether it is still meant.
+ */
 struct timer {
-	uint64_t expires;		   /* ns since boot; meaningful while armed */
-	void (*fire)(struct timer *timer); /* runs with interrupts off, timer no longer armed */
-	uint32_t slot;			   /* position in the CPU's queue + 1; 0 when not armed */
-	uint32_t cpu;			   /* CPU whose queue holds it */
+	uint64_t expires; /* ns since boot; meaningful while armed */
+	void (*fire)(struct timer *timer);
+	uint32_t slot; /* position in the CPU's queue + 1; 0 when not armed; that queue's lock */
+	uint32_t cpu;  /* CPU whose queue holds, or last held it */
+	bool due;      /* expired and not yet claimed; atomic */
 };
 
 /* Must be called once before anything else. */
@@ -39,6 +45,12 @@ void timer_init(struct timer *timer, void (*fire)(struct timer *timer));
 
 /* Arms @timer for time @expires (ns since boot; may be past: fires soon), re-arming if armed. */
 void timer_set(struct timer *timer, uint64_t expires);
+
+/*
+ * True if @timer has expired since it was last set or cancelled; once for each time. By its owner,
+ * most often at the beginning of what fire() asks for.
+ */
+bool timer_claim(struct timer *timer);
 
 /* Disarms; harmless if not armed. */
 void timer_cancel(struct timer *timer);

@@ -4,6 +4,7 @@
 #define SOCLE_KERNEL_VM_H
 
 #include "socle/base.h"
+#include "socle/cpu/spinlock.h"
 #include "socle/list.h"
 #include "socle/status.h"
 #include "socle/kernel/config.h"
@@ -33,7 +34,10 @@ enum vcpu_request {
 	VCPU_REQ_LEAVE = BIT(0), /* go back to the scheduler */
 	VCPU_REQ_EVENT = BIT(1), /* an interrupt or NMI may have become deliverable */
 	VCPU_REQ_FLUSH = BIT(2), /* guest-physical translations were removed: flush the TLB */
-	VCPU_REQ_TIMER = BIT(3), /* reserved for the local APIC's timer */
+	VCPU_REQ_TIMER = BIT(3), /* its local APIC's timer may be due */
+	VCPU_REQ_NMI = BIT(4),	 /* an NMI arrived */
+	VCPU_REQ_INIT = BIT(5),	 /* an INIT arrived */
+	VCPU_REQ_STARTUP = BIT(6), /* a start-up IPI arrived */
 };
 
 enum vcpu_state {
@@ -77,7 +81,8 @@ struct vm {
 	char exit_reason[256]; /* one line for people */
 	struct guest_mem mem;
 	struct io_bus io;
-	struct board *board; /* its chips (platform/) */
+	struct spinlock chips; /* guards the board and what hangs on the bus, local APICs excepted */
+	struct board *board;   /* its chips (platform/) */
 	struct vcpu *vcpu[VM_MAX_VCPUS];
 	unsigned starts;      /* how often it was started */
 	uint64_t started_at;  /* ns since boot, of the last start */
