@@ -19,6 +19,7 @@ class Target:
     vendor: str     # "svm" or "vmx": what virtualization that model has
     patience: int   # how many times longer than QEMU it may take
     memory: int     # in MiB, where a test does not say
+    cpus: int = 1   # of the machine
 
 
 def qemu(*args):
@@ -35,14 +36,14 @@ class Qemu:
             "-chardev", "stdio,id=con,signal=off", "-serial", "chardev:con", *args)]
 
     @classmethod
-    def boot(cls, work, iso, *args, cpu, memory, uefi=False):
-        more = []
+    def boot(cls, work, iso, *args, cpu, memory, cpus=1, uefi=False):
+        more = ["-smp", cpus] if cpus > 1 else []
         if uefi:
             variables = os.path.join(work, "vars.fd")
             shutil.copy("/usr/share/OVMF/OVMF_VARS_4M.fd", variables)
-            more = ["-drive", "if=pflash,format=raw,readonly=on,"
-                    "file=/usr/share/OVMF/OVMF_CODE_4M.fd",
-                    "-drive", f"if=pflash,format=raw,file={variables}"]
+            more += ["-drive", "if=pflash,format=raw,readonly=on,"
+                     "file=/usr/share/OVMF/OVMF_CODE_4M.fd",
+                     "-drive", f"if=pflash,format=raw,file={variables}"]
         return cls(work, "-cpu", cpu, "-m", memory, *more, "-cdrom", iso, "-boot", "d", *args)
 
     def hmp(self, command, seconds=5):
@@ -82,9 +83,9 @@ class Bochs:
         self.command = [str(ROOT / "tools/bochs"), "--log", self.log, *map(str, args)]
 
     @classmethod
-    def boot(cls, work, iso, *args, cpu, memory, uefi=False):
+    def boot(cls, work, iso, *args, cpu, memory, cpus=1, uefi=False):
         assert not uefi, "OVMF hangs in Bochs"
-        return cls(work, "--cpu", cpu, "--memory", memory, *args, iso)
+        return cls(work, "--cpu", cpu, "--memory", memory, "--cpus", cpus, *args, iso)
 
     def complaints(self, kinds):
         """The last lines of the log of @kinds, without those that report a plain exit."""
@@ -105,9 +106,13 @@ class Bochs:
 
 
 QEMU_MAX = Target("qemu-max", Qemu, "max", "svm", 1, 1024)
+QEMU_MAX_4 = Target("qemu-max-4", Qemu, "max", "svm", 2, 1024, 4)
 BOCHS_RYZEN = Target("bochs-ryzen", Bochs, "ryzen", "svm", 4, 512)
 BOCHS_SKYLAKE_X = Target("bochs-skylake_x", Bochs, "skylake_x", "vmx", 4, 512)
 # Intel's first with EPT and unrestricted guests, and without APIC virtualization.
 BOCHS_IVY_BRIDGE = Target("bochs-ivy_bridge", Bochs, "ivy_bridge", "vmx", 4, 512)
 BOCHS_HASWELL = Target("bochs-haswell", Bochs, "haswell", "vmx", 4, 512)
 BOCHS_TIGERLAKE = Target("bochs-tigerlake", Bochs, "tigerlake", "vmx", 4, 512)
+BOCHS_RYZEN_2 = Target("bochs-ryzen-2", Bochs, "ryzen", "svm", 8, 512, 2)
+BOCHS_IVY_BRIDGE_2 = Target("bochs-ivy_bridge-2", Bochs, "ivy_bridge", "vmx", 8, 512, 2)
+BOCHS_SKYLAKE_X_2 = Target("bochs-skylake_x-2", Bochs, "skylake_x", "vmx", 8, 512, 2)

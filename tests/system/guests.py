@@ -4,7 +4,8 @@
 Exit statuses are those of tests/guest/rt/rt.h. A difference between bare and hosted is a
 documented one here, or a bug; so is one between machines.
 """
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +24,9 @@ class Guest:
     why: str = ""              # reason for a difference
     panic: str = ""            # what the emulator itself dies of, under Socle
     fails: list = ()           # checks that fail by the emulator's fault, under Socle
+    cpus: int = 1              # virtual CPUs, or the emulator's own
+    memory: int = 64           # in MiB
+    settings: dict = field(default_factory=dict)  # further keys of socle.conf
 
 
 SPECIAL = [
@@ -40,12 +44,31 @@ SPECIAL = [
     Guest("memory", seconds=60),
     Guest("msr_scan", seconds=60),
     Guest("port_scan", seconds=90),
+    Guest("smp_start", cpus=4, seconds=60),
+    Guest("ipi_modes", cpus=4, seconds=60),
+    Guest("ipi_wake", cpus=4, seconds=90),
+    Guest("ioapic_route", cpus=4, seconds=60),
+    Guest("tlb_shootdown", cpus=4, seconds=90),
+    Guest("smp_memory", cpus=4, memory=128, seconds=90),
+    Guest("smp_timers", cpus=4, seconds=60),
+    Guest("smp_tsc", cpus=4, seconds=60),
+    Guest("smp_spin", cpus=4, seconds=120),
+    Guest("smp_mmio", cpus=4, seconds=60),
+    Guest("smp_stop", cpus=4),
+    Guest("smp_triple", None, None, cpus=4, log=r"triple fault",
+          why="resets bare, is killed hosted"),
+    Guest("smp_reset", None, None, cpus=4, why="ends the emulator bare, starts again hosted"),
+    Guest("page_move", SKIP, cpus=4, seconds=90, settings={"test-device": "yes"},
+          why="the device that moves pages is Socle's"),
 ]
 
 # What differs on another machine than QEMU: fields of Guest by machine and guest.
 PAGED_REAL_MODE = {"panic": r"EFER.LMA is set when CR0.PE=0", "hosted": PASS,
                    "why": "Bochs panics when a guest of SVM in long mode clears CR0.PE"}
+NO_KICKS = {"cmdline": "with-exits", "why": "Bochs interrupts no guest that has interrupts off"}
 BOCHS_SVM = {  # all of it faults of Bochs 2.7
+    "smp_spin": NO_KICKS,
+    "smp_start": NO_KICKS,
     "cr_bad": PAGED_REAL_MODE,
     "cr_kill": PAGED_REAL_MODE,
     "exceptions": {"fails": [r"DR6 is 0xffff0ff0 without BS", r"DR6 is 0xffff0ff0 without B0"],
@@ -54,8 +77,11 @@ BOCHS_SVM = {  # all of it faults of Bochs 2.7
                  "fault interrupts INT n, which reports none"},
     "triple_fault": {"panic": r"3rd .* exception with no resolution",
                      "why": "Bochs ignores SVM's shutdown intercept, and panics"},
+    "smp_triple": {"panic": r"3rd .* exception with no resolution",
+                   "why": "Bochs ignores SVM's shutdown intercept, and panics"},
 }
 BOCHS_VMX = {
+    "smp_start": NO_KICKS,
     "cr_bad": {"hosted": PASS, "why": "Bochs checks the control registers"},
     "cr_kill": {"hosted": PASS, "why": "the guest gets #GP"},
 }
@@ -66,7 +92,8 @@ DIFFERENT = {"bochs-ryzen": BOCHS_SVM, "bochs-ivy_bridge": BOCHS_VMX,
 
 def expected_on(target, guest):
     """@guest as it is expected on the machine of that name."""
-    return replace(guest, **DIFFERENT.get(target, {}).get(guest.name, {}))
+    machine = re.sub(r"-\d+$", "", target)  # however many processors it has
+    return replace(guest, **DIFFERENT.get(machine, {}).get(guest.name, {}))
 
 
 def all_guests():

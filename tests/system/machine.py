@@ -87,7 +87,7 @@ class Machine:
     def boot(cls, iso, *args, on=QEMU_MAX, memory=None, uefi=False, cpu=None, seconds=60):
         """Boots an ISO; @args are further arguments for the emulator."""
         return cls(iso, *args, start=on.emulator.boot, patience=on.patience, seconds=seconds,
-                   cpu=cpu or on.cpu, memory=memory or on.memory, uefi=uefi)
+                   cpu=cpu or on.cpu, memory=memory or on.memory, cpus=on.cpus, uefi=uefi)
 
     def __enter__(self):
         return self

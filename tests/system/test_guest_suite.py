@@ -4,27 +4,35 @@ import re
 
 import pytest
 
-from emulators import (BOCHS_HASWELL, BOCHS_IVY_BRIDGE, BOCHS_RYZEN, BOCHS_SKYLAKE_X,
-                       BOCHS_TIGERLAKE, QEMU_MAX)
+from emulators import (BOCHS_HASWELL, BOCHS_IVY_BRIDGE, BOCHS_RYZEN, BOCHS_RYZEN_2,
+                       BOCHS_SKYLAKE_X, BOCHS_SKYLAKE_X_2, BOCHS_TIGERLAKE, QEMU_MAX, QEMU_MAX_4)
 from guests import FAIL, SKIP, all_guests, expected_on, image
 from machine import ESCAPE, PROMPT, Ended, Machine, conf, make_iso, stopped
 
 GUESTS = [g for g in all_guests() if g.hosted is not None or g.log]
 TARGETS = [QEMU_MAX, BOCHS_RYZEN, BOCHS_IVY_BRIDGE, BOCHS_HASWELL, BOCHS_SKYLAKE_X,
-           BOCHS_TIGERLAKE]
+           BOCHS_TIGERLAKE, QEMU_MAX_4, BOCHS_RYZEN_2, BOCHS_SKYLAKE_X_2]
 BATCHES = 2
 QUICK = {"hello", "cpuid", "exceptions", "msr", "apic_timer", "self_ipi", "realmode", "mmio_insns",
          "string_io", "mb_info"}
 
 
+def guests_on(target):
+    """Guests with several vCPUs are for machines with several processors, and for QEMU with one."""
+    if target is QEMU_MAX:
+        return GUESTS
+    return [g for g in GUESTS if (g.cpus > 1) == (target.cpus > 1)]
+
+
 def batch_iso(target, number):
     """One ISO with every BATCHES-th guest, as that machine wants it."""
     sections, modules = [], {"one.txt": b"first module", "two.txt": b"second module"}
-    for guest in GUESTS[number::BATCHES]:
+    for guest in guests_on(target)[number::BATCHES]:
         guest = expected_on(target.name, guest)
         words = f"hosted {guest.cmdline}"
-        settings = {"kernel": f"{guest.name}.elf", "memory": "64M", "autostart": "no",
-                    "console": "yes", "debug-exit": "0xf4"}
+        settings = {"kernel": f"{guest.name}.elf", "memory": f"{guest.memory}M",
+                    "cpus": guest.cpus, "autostart": "no", "console": "yes",
+                    "debug-exit": "0xf4", **guest.settings}
         if guest.name == "mb_info":
             words += " modules"
             settings["module"] = ["one.txt one", "two.txt two words"]
@@ -64,7 +72,7 @@ def batch():
 
 def cases():
     for target in TARGETS:
-        for index, guest in enumerate(GUESTS):
+        for index, guest in enumerate(guests_on(target)):
             guest, number = expected_on(target.name, guest), index % BATCHES
             marks = [pytest.mark.xdist_group(f"{target.name}-{number}")]
             if target is QEMU_MAX and guest.name in QUICK:
@@ -145,24 +153,25 @@ on_both_vendors = pytest.mark.parametrize("target", [QEMU_MAX, BOCHS_SKYLAKE_X],
                                           ids=lambda t: t.name)
 
 
-@pytest.mark.parametrize("target, way", [
-    pytest.param(target, way, id=f"{target.name}-{way}")
+@pytest.mark.parametrize("target, way, guest", [
+    pytest.param(target, way, guest, id=f"{target.name}-{guest}-{way}")
     for target in (QEMU_MAX, BOCHS_SKYLAKE_X) for way in ("keyboard", "cf9", "fast")
-    if target is QEMU_MAX or way == "keyboard"])
-def test_reset(target, way):
+    for guest in ("reset", "smp_reset") if target is QEMU_MAX or way == "keyboard"])
+def test_reset(target, way, guest):
     """A guest that resets itself starts again, from clean memory; the administrator ends it."""
-    iso = make_iso(conf(("reset", {"kernel": "reset.elf", "memory": "64M", "autostart": "yes",
-                                   "console": "yes", "debug-exit": "0xf4",
-                                   "cmdline": f"hosted {way}"})),
-                   {"reset.elf": image("reset")})
+    iso = make_iso(conf((guest, {"kernel": f"{guest}.elf", "memory": "64M", "autostart": "yes",
+                                 "console": "yes", "debug-exit": "0xf4",
+                                 "cpus": 1 if guest == "reset" else 4,
+                                 "cmdline": f"hosted {way}"})),
+                   {f"{guest}.elf": image(guest)})
     with Machine.boot(iso, on=target) as machine:
         for _ in range(3):
-            assert machine.expect(["INFO: reset: started", "FAIL: reset: [^\r\n]*"]) == 0, \
+            assert machine.expect([f"INFO: {guest}: started", f"FAIL: {guest}: [^\r\n]*"]) == 0, \
                 machine.match()
         machine.send(ESCAPE)
         machine.expect(PROMPT)
-        machine.command("vm stop reset")
-        assert "reset" in machine.command("vm list")
+        machine.command(f"vm stop {guest}")
+        assert guest in machine.command("vm list")
 
 
 @on_both_vendors

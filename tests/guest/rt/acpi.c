@@ -50,6 +50,16 @@ const struct acpi_header *acpi_find(const char *signature)
 	return NULL;
 }
 
+uint16_t acpi_pm_timer(void)
+{
+	const uint8_t *fadt = (const uint8_t *)acpi_find("FACP");
+	uint32_t port = PM_TIMER_PORT;
+
+	if (fadt)
+		memcpy(&port, fadt + 76, 4);
+	return (uint16_t)port;
+}
+
 void acpi_poweroff(void)
 {
 	const uint8_t *fadt = (const uint8_t *)acpi_find("FACP");

@@ -5,6 +5,8 @@
 #define UART 0x3f8
 
 static unsigned failures;
+static volatile uint32_t output_lock;
+bool output_shared;
 void rt_main(void);
 
 static void put(struct format_sink *sink, char c)
@@ -39,11 +41,26 @@ void print(const char *fmt, ...)
 	va_end(args);
 }
 
+/* Not for ever: the owner may be the code that was interrupted. */
+static bool lock_output(void)
+{
+	for (unsigned i = 0; output_shared && i < 1000000; i++) {
+		if (!__atomic_exchange_n(&output_lock, 1, __ATOMIC_ACQUIRE))
+			return true;
+		__asm__ volatile("pause");
+	}
+	return false;
+}
+
 static void line(const char *kind, const char *fmt, va_list args)
 {
+	bool locked = lock_output();
+
 	format_sink(&out, "%s: %s: ", kind, test_name);
 	format_vsink(&out, fmt, args);
 	format_sink(&out, "\n");
+	if (locked)
+		__atomic_store_n(&output_lock, 0, __ATOMIC_RELEASE);
 }
 
 void fail(const char *fmt, ...)
@@ -51,7 +68,7 @@ void fail(const char *fmt, ...)
 	va_list args;
 
 	/* A broken loop must not flood the line: the first failures tell enough. */
-	if (++failures > 20)
+	if (__atomic_add_fetch(&failures, 1, __ATOMIC_RELAXED) > 20)
 		return;
 	va_start(args, fmt);
 	line("FAIL", fmt, args);
@@ -146,9 +163,14 @@ uint64_t *page_split(uint64_t addr)
 
 void pm_delay(uint32_t ticks)
 {
-	uint32_t start = inl(PM_TIMER_PORT);
+	static uint16_t port;
+	uint32_t start;
 
-	while (((inl(PM_TIMER_PORT) - start) & 0xffffff) < ticks)
+	/* PM_TIMER_PORT, but for Bochs without Socle. */
+	if (!port)
+		port = acpi_pm_timer();
+	start = inl(port);
+	while (((inl(port) - start) & 0xffffff) < ticks)
 		;
 }
 

@@ -29,6 +29,8 @@ void info(const char *fmt, ...) __printf(1, 2);
 void skip(const char *fmt, ...) __printf(1, 2) __noreturn;
 void print(const char *fmt, ...) __printf(1, 2);
 void finish(void) __noreturn;
+/* Several CPUs may print from now on, a line each. */
+extern bool output_shared;
 void exit_with(uint8_t status) __noreturn;
 
 /* The word "hosted" on the command line says that Socle is below. */
@@ -90,6 +92,8 @@ void irq_set(uint8_t vector, irq_fn fn);
 void idt_present(uint8_t vector, bool present);
 void idt_ist(uint8_t vector, uint8_t ist);
 void idt_load(void);
+/* The same table on another CPU. */
+void idt_load_again(void);
 /* A handler of one's own, without the run-time's saving of registers: ends by iretq. */
 void idt_direct(uint8_t vector, void (*entry)(void));
 
@@ -208,6 +212,7 @@ enum {
 	LAPIC_TPR = 0x80,
 	LAPIC_EOI = 0xb0,
 	LAPIC_LDR = 0xd0,
+	LAPIC_DFR = 0xe0,
 	LAPIC_SVR = 0xf0,
 	LAPIC_ISR = 0x100,
 	LAPIC_IRR = 0x200,
@@ -279,6 +284,8 @@ const struct acpi_header *acpi_find(const char *signature);
 bool acpi_checksum_ok(const void *p, size_t len);
 /* The root pointer's address; 0 if there is none. */
 uintptr_t acpi_rsdp(void);
+/* The PM timer's port, as the FADT has it. */
+uint16_t acpi_pm_timer(void);
 /* Turns the machine off through PM1a_CNT and the _S5 package; returns only if that fails. */
 void acpi_poweroff(void);
 

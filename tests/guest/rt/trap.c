@@ -36,17 +36,22 @@ void idt_direct(uint8_t vector, void (*entry)(void))
 	gate_set(vector, (uintptr_t)entry);
 }
 
-void idt_load(void)
+void idt_load_again(void)
 {
 	struct {
 		uint16_t limit;
 		uint64_t base;
 	} __packed idtr = {sizeof(idt) - 1, (uintptr_t)idt};
 
+	__asm__ volatile("lidt %0" ::"m"(idtr));
+}
+
+void idt_load(void)
+{
 	for (unsigned v = 0; v < 256; v++)
 		gate_set(v, trap_stubs[v]);
 	idt_ist(8, 1);
-	__asm__ volatile("lidt %0" ::"m"(idtr));
+	idt_load_again();
 }
 
 void idt_present(uint8_t vector, bool present)
