@@ -2,8 +2,10 @@
 ; From GRUB's 32-bit entry to long mode and kernel_main().
 
 	extern kernel_main
+	extern boot_cpu
 	extern __bss_start
 	extern __bss_end
+	global boot_pml4
 
 KERNEL_BASE	equ 0xffffffff80000000
 CR0_PE		equ 1 << 0
@@ -154,7 +156,10 @@ boot_gdt_pointer:
 	section .text
 	bits 64
 boot_entry.high:
-	mov rsp, boot_stack_top
+	; this_cpu() finds its CPU at the top of the stack
+	mov rax, boot_cpu
+	mov [boot_stack_top - 8], rax
+	mov rsp, boot_stack_top - 16
 	xor ebp, ebp
 	; arguments: multiboot2 information (physical), TSC at entry
 	mov edi, edi
@@ -165,13 +170,13 @@ boot_entry.high:
 	hlt
 	jmp .stop
 
-	section .bss nobits alloc noexec write align=4096
+	section .bss nobits alloc noexec write align=32768
+boot_stack:	resb 32768	; one slot of CPU_STACK_SLOT bytes
+boot_stack_top:
 boot_pml4:	resb 4096
 boot_pdpt:	resb 4096
 boot_pdpt_high:	resb 4096
 boot_pd:	resb 4 * 4096
-boot_stack:	resb 16384
-boot_stack_top:
 boot_tsc:	resq 1
 
 	section .note.GNU-stack noalloc noexec nowrite progbits

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Commands about the machine and the hypervisor itself. */
 #include "shell.h"
+#include "socle/cpu/cpu.h"
 #include "socle/cpu/features.h"
 #include "socle/kernel/log.h"
 #include "socle/kernel/machine.h"
+#include "socle/kernel/sched.h"
+#include "socle/kernel/time.h"
 #include "socle/kernel/vm.h"
 #include "socle/mm/frames.h"
 #include "socle/string.h"
@@ -102,24 +105,53 @@ static void print_memory(const struct command_call *call, const char *who, uint6
 
 static void mem(const struct command_call *call)
 {
-	const struct frames_account *account = frames_account();
+	struct frames_account account;
 
-	print_memory(call, "total", account->total);
-	print_memory(call, "free", account->held[OWNER_FREE]);
-	print_memory(call, "core", account->held[OWNER_CORE]);
-	print_memory(call, "page tables", account->held[OWNER_PAGING]);
-	print_memory(call, "guests' virtual machines", account->held[OWNER_VM_CORE]);
+	frames_account_read(&account);
+	print_memory(call, "total", account.total);
+	print_memory(call, "free", account.held[OWNER_FREE]);
+	print_memory(call, "core", account.held[OWNER_CORE]);
+	print_memory(call, "page tables", account.held[OWNER_PAGING]);
+	print_memory(call, "guests' virtual machines", account.held[OWNER_VM_CORE]);
 	for (struct vm *vm = vm_next(NULL); vm; vm = vm_next(vm)) {
 		char who[VM_NAME_MAX + 8];
 
 		format(who, sizeof(who), "%s: RAM", vm->settings.name);
-		print_memory(call, who, account->held[vm->mem.owner]);
+		print_memory(call, who, account.held[vm->mem.owner]);
 		format(who, sizeof(who), "%s: tables", vm->settings.name);
-		print_memory(call, who, account->held[vm->mem.owner + 1]);
+		print_memory(call, who, account.held[vm->mem.owner + 1]);
 	}
 }
 CONSOLE_COMMAND(mem, .name = "mem", .args = "", .run = mem,
 		.help = "show who holds how much of the machine's memory");
+
+static void cpu_command(const struct command_call *call)
+{
+	for (unsigned i = 0; i < cpu_count; i++) {
+		const struct cpu *cpu = all_cpus[i];
+
+		format_sink(call->out,
+			    "cpu%u: APIC ID %u, %llu ms idle, interrupts: timer %u, kick %u\n", i,
+			    cpu->apic_id, (unsigned long long)(sched_idle_ns(i) / NS_PER_MS),
+			    cpu->interrupts[HOST_VEC_TIMER], cpu->interrupts[HOST_VEC_KICK]);
+	}
+#ifdef LOCK_DEBUG
+	format_sink(call->out, "longest that a lock was held: %lu TSC ticks, %s\n", lock_longest,
+		    lock_longest_name);
+#endif
+}
+CONSOLE_COMMAND(cpu, .name = "cpu", .args = "", .run = cpu_command,
+		.help = "show the processors in use");
+
+static void sched_command(const struct command_call *call)
+{
+	for (unsigned i = 0; i < cpu_count; i++)
+		sched_print(i, call->out);
+	for (struct vm *vm = vm_next(NULL); vm; vm = vm_next(vm))
+		sched_print_vm(vm, call->out);
+}
+CONSOLE_COMMAND(sched, .name = "sched", .args = "", .run = sched_command,
+		.help = "show the scheduler's queues, and each guest's vCPUs");
 
 static void poweroff(const struct command_call *call)
 {

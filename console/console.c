@@ -84,7 +84,7 @@ static void leave_stopped(void)
 {
 	const struct guest_console *guest = mux_front();
 
-	if (!guest || guest->vm->state != VM_STOPPED || guest->shown < guest->written)
+	if (!guest || READ_ONCE(guest->vm->state) != VM_STOPPED || console_waiting())
 		return;
 	mux_switch(NULL);
 	tty_fresh_line();

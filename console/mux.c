@@ -1,17 +1,33 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The multiplexer: which guest's serial port has the line, and what the others wrote meanwhile. */
 #include "mux.h"
+#include "socle/cpu/cpu.h"
+#include "socle/kernel/sched.h"
 #include "socle/string.h"
 #include "tty.h"
 
+/*
+ * The boot CPU's, as is all that writes to the line. Guests run on other CPUs, too: their ends of
+ * the console are guarded by their VM's chips lock, which their UART holds when it calls us.
+ */
 static struct guest_console *guests; /* in order of mux_add() */
-static struct guest_console *front;  /* NULL: the prompt */
+static struct guest_console *front;  /* NULL: the prompt; a hint to other CPUs */
 static struct guest_console *last;   /* in front before; NULL: none yet */
+
+static void lock(struct guest_console *guest)
+{
+	spin_lock(&guest->vm->chips);
+}
+
+static void unlock(struct guest_console *guest)
+{
+	spin_unlock(&guest->vm->chips);
+}
 
 _Static_assert((CONSOLE_OUTPUT & (CONSOLE_OUTPUT - 1)) == 0, "rings are indexed by remainder");
 _Static_assert((CONSOLE_INPUT & (CONSOLE_INPUT - 1)) == 0, "rings are indexed by remainder");
 
-/* Sends what the guest in front wrote, as far as the line has room. */
+/* Sends what the guest in front wrote, as far as the line has room. Locked. */
 static void drain(struct guest_console *guest)
 {
 	while (guest->shown < guest->written) {
@@ -26,14 +42,23 @@ static void drain(struct guest_console *guest)
 	}
 }
 
+/* The line is the boot CPU's: it sends what this CPU's guest wrote. */
+static void show(struct guest_console *guest)
+{
+	if (cpu_index() == 0)
+		drain(guest);
+	else
+		sched_poke(0);
+}
+
 /* Of the UART: takes a byte that the guest wrote. */
 static bool guest_put(struct uart_sink *sink, uint8_t byte)
 {
 	struct guest_console *guest = container_of(sink, struct guest_console, sink);
-	bool shown = guest == front;
+	bool shown = guest == __atomic_load_n(&front, __ATOMIC_SEQ_CST);
 
-	if (shown)
-		drain(guest);
+	if (shown && guest->written - guest->shown == CONSOLE_OUTPUT)
+		show(guest);
 	if (guest->written - guest->shown == CONSOLE_OUTPUT) {
 		if (shown) {
 			guest->stalled = true;
@@ -45,11 +70,11 @@ static bool guest_put(struct uart_sink *sink, uint8_t byte)
 	}
 	guest->output[guest->written++ % CONSOLE_OUTPUT] = (char)byte;
 	if (shown)
-		drain(guest);
+		show(guest);
 	return true;
 }
 
-/* Lets the UART go on if it had to wait. Not from guest_put(), which it calls. */
+/* Lets the UART go on if it had to wait. Not from guest_put(), which it calls. Locked. */
 static void resume(struct guest_console *guest)
 {
 	if (!guest->stalled)
@@ -58,7 +83,7 @@ static void resume(struct guest_console *guest)
 	uart_tx_ready(guest->uart);
 }
 
-/* Hands typed bytes to the UART until it takes no more. */
+/* Hands typed bytes to the UART until it takes no more. Locked. */
 static void deliver(struct guest_console *guest)
 {
 	if (guest->delivering)
@@ -110,56 +135,73 @@ void mux_add(struct guest_console *guest)
 	*end = guest;
 	guest->sink.put = guest_put;
 	guest->sink.rx_room = rx_room;
+	lock(guest);
 	uart_connect(guest->uart, &guest->sink);
+	unlock(guest);
 }
 
 void mux_switch(struct guest_console *guest)
 {
 	struct guest_console *before = front;
 
-	front = guest;
-	if (before)
+	__atomic_store_n(&front, guest, __ATOMIC_SEQ_CST);
+	if (before) {
+		lock(before);
 		resume(before);
+		unlock(before);
+	}
 	if (!guest)
 		return;
 	last = guest;
 	tty_fresh_line();
 	format_sink(&tty, "[socle] console of %s, Ctrl-] for the prompt\n",
 		    guest->vm->settings.name);
+	lock(guest);
 	if (guest->lost)
 		format_sink(&tty, "[socle] %lu bytes of its output were lost\n", guest->lost);
 	guest->lost = 0;
 	drain(guest);
+	unlock(guest);
 }
 
 void mux_input(uint8_t byte)
 {
+	bool full;
+
 	if (!front)
 		return;
-	if (front->received - front->delivered == CONSOLE_INPUT) {
-		/* Cannot wait: the next byte may be the one that leaves this guest. */
-		tty_write("\a", 1);
-		return;
+	lock(front);
+	full = front->received - front->delivered == CONSOLE_INPUT;
+	if (!full) {
+		front->input[front->received++ % CONSOLE_INPUT] = byte;
+		deliver(front);
 	}
-	front->input[front->received++ % CONSOLE_INPUT] = byte;
-	deliver(front);
+	unlock(front);
+	/* Cannot wait: the next byte may be the one that leaves this guest. */
+	if (full)
+		tty_write("\a", 1);
 }
 
 void mux_drop_input(struct guest_console *guest)
 {
+	lock(guest);
 	guest->delivered = guest->received;
+	unlock(guest);
 }
 
 void mux_poll(void)
 {
 	if (!front)
 		return;
+	lock(front);
 	drain(front);
 	if (front->written - front->shown < CONSOLE_OUTPUT)
 		resume(front);
+	unlock(front);
 }
 
+/* Without the lock, which the interrupted code may wait for: a hint. */
 bool console_waiting(void)
 {
-	return front && front->shown < front->written;
+	return front && READ_ONCE(front->shown) < READ_ONCE(front->written);
 }

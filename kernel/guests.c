@@ -2,6 +2,7 @@
 /* Makes virtual machines out of socle.conf: memory, chips, vCPUs, console and guest image. */
 #include "guests.h"
 #include "socle/console/console.h"
+#include "socle/cpu/cpu.h"
 #include "socle/cpu/regs.h"
 #include "socle/guest/context.h"
 #include "socle/guest/cpuid.h"
@@ -16,10 +17,10 @@
 #include "socle/platform/acpi_tables.h"
 #include "socle/platform/board.h"
 #include "socle/platform/lapic.h"
+#include "socle/platform/testdev.h"
 #include "socle/stats.h"
 
-/* vCPUs beyond this CPU's own come with the other processors. */
-enum { CPUS_IN_USE = 1, POOL_SIZE = 16384 };
+enum { POOL_SIZE = 16384, CHIP_TIMERS = 8 /* of one board, at most */ };
 
 static status_t create_vcpu(struct vm *vm, unsigned id, const struct guest_cpuid *cpuid)
 {
@@ -30,7 +31,6 @@ static status_t create_vcpu(struct vm *vm, unsigned id, const struct guest_cpuid
 		return -S_NOMEM;
 	v->cpuid = cpuid;
 	msr_create(v);
-	list_init(&v->base.run_link);
 	status = context_create(v);
 	if (!status)
 		status = lapic_create(v);
@@ -42,12 +42,14 @@ static status_t create_vcpu(struct vm *vm, unsigned id, const struct guest_cpuid
 static bool fits_machine(struct vm *vm)
 {
 	const struct vm_settings *s = &vm->settings;
-	uint64_t total = frames_account()->total;
+	struct frames_account account;
+	uint64_t total;
 
-	if (s->cpus > CPUS_IN_USE) {
-		vm_log(vm, LOG_ERROR,
-		       "cpus = %u: %u CPU is in use on this machine, so 1 is the most", s->cpus,
-		       CPUS_IN_USE);
+	frames_account_read(&account);
+	total = account.total;
+	if (!(s->cpuset & MASK(cpu_count - 1, 0))) {
+		vm_log(vm, LOG_ERROR, "cpuset: none of its CPUs is in use, those are 0 to %u",
+		       cpu_count - 1);
 		return false;
 	}
 	if (s->memory > total) {
@@ -70,9 +72,13 @@ static status_t create(struct vm *vm)
 		return -S_NOMEM;
 	cpuid_build(cpuid, vm->settings.cpus);
 	guest_mem_layout(&vm->mem, vm->settings.memory);
-	status = board_create(vm);
+	status = timers_reserve(vm->settings.cpus + CHIP_TIMERS);
+	if (!status)
+		status = board_create(vm);
 	if (!status)
 		status = lapic_add_region(vm);
+	if (!status && vm->settings.test_device)
+		status = testdev_add(vm);
 	for (unsigned i = 0; !status && i < vm->settings.cpus; i++)
 		status = create_vcpu(vm, i, cpuid);
 	if (!status && vm->settings.console) {
@@ -122,13 +128,16 @@ static uint64_t promised(void)
 
 static status_t start(struct vm *vm)
 {
-	uint64_t free = frames_account()->held[OWNER_FREE], spoken_for = promised();
-	uint64_t left = free > spoken_for ? free - spoken_for : 0;
+	uint64_t free, left, spoken_for = promised();
+	struct frames_account account;
 	char err[LOADER_ERROR_MAX];
 	uint64_t tsc;
 	struct x86_vcpu *boot = x86_vcpu(vm->vcpu[0]);
 	status_t status;
 
+	frames_account_read(&account);
+	free = account.held[OWNER_FREE];
+	left = free > spoken_for ? free - spoken_for : 0;
 	if (vm->settings.memory > left) {
 		vm_log(vm, LOG_ERROR, "cannot start: needs %u MiB, %u MiB are left",
 		       (unsigned)(vm->settings.memory / MiB), (unsigned)(left / MiB));
@@ -149,6 +158,8 @@ static status_t start(struct vm *vm)
 	vendor->load(boot, X86_ALL);
 	boot->avail = boot->dirty = X86_ALL;
 	status = loader_load(vm, &boot->state, err, sizeof(err));
+	for (unsigned i = 0; i < vm->settings.cpus; i++)
+		vendor->release(vm->vcpu[i]);
 	if (status) {
 		vm_log(vm, LOG_ERROR, "cannot start: %s", err);
 		return status;

@@ -15,14 +15,14 @@ static void ones_write(struct io_region *r, struct vcpu *v, uint32_t offset, uns
 {
 }
 
-/* Answers wherever nobody else does. Its counter is shared by all VMs and means nothing. */
+/* Answers wherever nobody else does, in all VMs. */
 static const struct io_ops nobody_ops = {ones_read, ones_write};
 static struct io_region nobody = {
 	.ops = &nobody_ops, .name = "nobody", .len = PORTS, .widths = IO_8 | IO_16 | IO_32 | IO_64};
 
-status_t io_bus_init(struct io_bus *bus)
+status_t io_bus_init(struct io_bus *bus, struct spinlock *lock)
 {
-	*bus = (struct io_bus){.ports = 1};
+	*bus = (struct io_bus){.ports = 1, .lock = lock};
 	bus->port[0] = &nobody;
 	bus->port_map = pages_alloc(PORTS, OWNER_VM_CORE);
 	return bus->port_map ? 0 : -S_NOMEM;
@@ -46,6 +46,7 @@ status_t io_add_ports(struct io_bus *bus, struct io_region *r)
 	for (uint32_t i = 0; i < r->len; i++)
 		bus->port_map[r->base + i] = bus->ports;
 	bus->port[bus->ports++] = r;
+	r->lock = r->unlocked ? NULL : bus->lock;
 	return 0;
 }
 
@@ -63,6 +64,7 @@ status_t io_add_mmio(struct io_bus *bus, struct io_region *r)
 		bus->mmio[at] = bus->mmio[at - 1];
 	bus->mmio[at] = r;
 	bus->mmios++;
+	r->lock = r->unlocked ? NULL : bus->lock;
 	return 0;
 }
 
@@ -90,15 +92,14 @@ static uint8_t read_byte(struct io_region *r, struct vcpu *v, uint32_t offset)
 {
 	unsigned shift = 0;
 
-	r->accesses++;
 	if (r->widths & IO_8)
-		return r->ops->read(r, v, offset, 1);
+		return io_region_read(r, v, offset, 1);
 	/* A device that takes no bytes: its narrowest register, of which this is a part. */
 	for (unsigned size = 2; size <= 8; size *= 2) {
 		if (!(r->widths & size))
 			continue;
 		shift = offset % size * 8;
-		return r->ops->read(r, v, offset - offset % size, size) >> shift;
+		return io_region_read(r, v, offset - offset % size, size) >> shift;
 	}
 	return 0xff;
 }
@@ -108,10 +109,8 @@ uint32_t io_port_read(struct io_bus *bus, struct vcpu *v, uint16_t port, unsigne
 	struct io_region *r = io_port_region(bus, port, size);
 	uint32_t value = 0;
 
-	if (likely(r)) {
-		r->accesses++;
-		return r->ops->read(r, v, port - (uint32_t)r->base, size);
-	}
+	if (likely(r))
+		return io_region_read(r, v, port - (uint32_t)r->base, size);
 	for (unsigned i = 0; i < size; i++) {
 		uint16_t at = port + i;
 
@@ -124,9 +123,8 @@ uint32_t io_port_read(struct io_bus *bus, struct vcpu *v, uint16_t port, unsigne
 /* Bytes for a device that takes none are dropped: half a register written is worse. */
 static void write_byte(struct io_region *r, struct vcpu *v, uint32_t offset, uint8_t value)
 {
-	r->accesses++;
 	if (r->widths & IO_8)
-		r->ops->write(r, v, offset, 1, value);
+		io_region_write(r, v, offset, 1, value);
 }
 
 void io_port_write(struct io_bus *bus, struct vcpu *v, uint16_t port, unsigned size, uint32_t value)
@@ -134,8 +132,7 @@ void io_port_write(struct io_bus *bus, struct vcpu *v, uint16_t port, unsigned s
 	struct io_region *r = io_port_region(bus, port, size);
 
 	if (likely(r)) {
-		r->accesses++;
-		r->ops->write(r, v, port - (uint32_t)r->base, size, value);
+		io_region_write(r, v, port - (uint32_t)r->base, size, value);
 		return;
 	}
 	for (unsigned i = 0; i < size; i++) {
@@ -151,10 +148,8 @@ uint64_t io_mmio_read(struct io_bus *bus, struct vcpu *v, uint64_t gpa, unsigned
 	struct io_region *r = io_find_mmio(bus, gpa);
 	uint64_t value = 0;
 
-	if (likely(r && fits(r, gpa - r->base, size))) {
-		r->accesses++;
-		return r->ops->read(r, v, gpa - r->base, size);
-	}
+	if (likely(r && fits(r, gpa - r->base, size)))
+		return io_region_read(r, v, gpa - r->base, size);
 	for (unsigned i = 0; i < size; i++) {
 		r = io_find_mmio(bus, gpa + i);
 		value |= (r ? read_byte(r, v, gpa + i - r->base) : 0xffull) << 8 * i;
@@ -167,8 +162,7 @@ void io_mmio_write(struct io_bus *bus, struct vcpu *v, uint64_t gpa, unsigned si
 	struct io_region *r = io_find_mmio(bus, gpa);
 
 	if (likely(r && fits(r, gpa - r->base, size))) {
-		r->accesses++;
-		r->ops->write(r, v, gpa - r->base, size, value);
+		io_region_write(r, v, gpa - r->base, size, value);
 		return;
 	}
 	for (unsigned i = 0; i < size; i++) {

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The log: a ring of lines with times, shown through one sink. */
+#include "socle/cpu/cpu.h"
+#include "socle/cpu/spinlock.h"
 #include "socle/kernel/log.h"
+#include "socle/kernel/sched.h"
 #include "socle/kernel/time.h"
 #include "socle/kernel/vm.h"
 #include "socle/string.h"
@@ -17,10 +20,14 @@ struct line {
 	char text[LINE_SIZE - 2];
 };
 
-static struct line ring[LINES];
-static uint64_t written; /* lines ever; the newest is written - 1 */
-static uint64_t shown;	 /* lines ever given to a sink */
+static struct spinlock lock = SPINLOCK_INIT("log", LOCK_LOG);
+static struct line ring[LINES]; /* guarded by the lock */
+static uint64_t written;	/* likewise: lines ever; the newest is written - 1 */
+
+/* The boot CPU's. */
+static uint64_t shown; /* lines ever given to a sink */
 static struct log_sink *sink;
+static bool later; /* it may hold locks, and a guest may be waiting */
 
 static void show(struct log_sink *to, const struct line *l)
 {
@@ -28,21 +35,47 @@ static void show(struct log_sink *to, const struct line *l)
 		to->line(to, l->level, l->text, l->len);
 }
 
+/* A copy of line @number, as the ring goes on; false if it is not there yet, or no more. */
+static bool copy_line(uint64_t number, struct line *l)
+{
+	bool there;
+
+	spin_lock(&lock);
+	there = number < written && written - number <= LINES;
+	if (there)
+		*l = ring[number % LINES];
+	spin_unlock(&lock);
+	return there;
+}
+
+static uint64_t lines_written(void)
+{
+	return __atomic_load_n(&written, __ATOMIC_RELAXED);
+}
+
 static void show_new(void)
 {
 	static bool busy; /* a sink that logs must not come back here */
+	struct line l;
 
 	if (!sink || busy)
 		return;
 	busy = true;
-	if (written - shown > LINES)
-		shown = written - LINES;
-	for (; shown < written; shown++)
-		show(sink, &ring[shown % LINES]);
+	for (; shown < lines_written(); shown++)
+		if (copy_line(shown, &l))
+			show(sink, &l);
 	busy = false;
 }
 
-static void log_v(enum log_level level, const char *prefix, const char *fmt, va_list args)
+void log_deferred(bool deferred)
+{
+	later = deferred;
+	if (!later)
+		show_new();
+}
+
+/* The lock is held. */
+static void add(enum log_level level, const char *prefix, const char *fmt, va_list args)
 {
 	struct line *l = &ring[written % LINES];
 	uint64_t us = time_now() / NS_PER_US;
@@ -62,8 +95,23 @@ static void log_v(enum log_level level, const char *prefix, const char *fmt, va_
 	for (n = 0; n < l->len; n++)
 		if ((uint8_t)l->text[n] < ' ' || l->text[n] == 0x7f)
 			l->text[n] = '?';
-	written++;
-	show_new();
+	__atomic_store_n(&written, written + 1, __ATOMIC_RELAXED);
+}
+
+static void show_soon(void)
+{
+	if (cpu_index() == 0 && !later)
+		show_new();
+	else
+		sched_poke(0);
+}
+
+static void log_v(enum log_level level, const char *prefix, const char *fmt, va_list args)
+{
+	spin_lock(&lock);
+	add(level, prefix, fmt, args);
+	spin_unlock(&lock);
+	show_soon();
 }
 
 static void log_plain(enum log_level level, const char *fmt, va_list args)
@@ -79,28 +127,43 @@ void log_init(void (*print)(const char *text, size_t len))
 	report_bind(&report);
 }
 
+static void add_dropped(const char *prefix, const char *fmt, ...) __printf(2, 3);
+static void add_dropped(const char *prefix, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	add(LOG_WARN, prefix, fmt, args);
+	va_end(args);
+}
+
 void vm_log(struct vm *vm, enum log_level level, const char *fmt, ...)
 {
 	char prefix[VM_NAME_MAX + 8];
 	uint64_t now = time_now();
 	va_list args;
+	bool full;
 
+	format(prefix, sizeof(prefix), "vm %s: ", vm->settings.name);
+	va_start(args, fmt);
+	spin_lock(&lock);
 	if (now - vm->log_window >= NS_PER_SEC) {
 		if (vm->log_dropped)
-			log_line(LOG_WARN, "vm %s: %u lines not shown", vm->settings.name,
-				 vm->log_dropped);
+			add_dropped(prefix, "%u lines not shown", vm->log_dropped);
 		vm->log_window = now;
 		vm->log_lines = vm->log_dropped = 0;
 	}
-	if (vm->log_lines >= VM_LINES_PER_SECOND) {
+	full = vm->log_lines >= VM_LINES_PER_SECOND;
+	if (full) {
 		vm->log_dropped++;
-		return;
+	} else {
+		vm->log_lines++;
+		add(level, prefix, fmt, args);
 	}
-	vm->log_lines++;
-	format(prefix, sizeof(prefix), "vm %s: ", vm->settings.name);
-	va_start(args, fmt);
-	log_v(level, prefix, fmt, args);
+	spin_unlock(&lock);
 	va_end(args);
+	if (!full)
+		show_soon();
 }
 
 void log_bind(struct log_sink *s)
@@ -111,8 +174,10 @@ void log_bind(struct log_sink *s)
 
 void log_replay(struct log_sink *to)
 {
-	uint64_t end = written;
+	uint64_t end = lines_written();
+	struct line l;
 
 	for (uint64_t i = end > LINES ? end - LINES : 0; i < end; i++)
-		show(to, &ring[i % LINES]);
+		if (copy_line(i, &l))
+			show(to, &l);
 }

@@ -3,6 +3,7 @@
 #include "../boot/multiboot2.h"
 #include "guests.h"
 #include "options.h"
+#include "smp.h"
 #include "socle/console/console.h"
 #include "socle/cpu/apic.h"
 #include "socle/cpu/cpu.h"
@@ -23,13 +24,10 @@
 #include "socle/string.h"
 #include "socle/version.h"
 
-enum { STACK_MAIN, STACK_DOUBLE_FAULT, STACKS_PER_CPU };
-
 /* Room in the line's queue that makes another turn of the console worth while. */
 enum { SERIAL_ENOUGH = 1024 };
 
 static struct timer serial_timer; /* where its interrupt cannot be had */
-static struct cpu boot_cpu;
 static struct boot_info boot;
 static struct options options;
 static struct sched_ops sched;
@@ -80,15 +78,6 @@ static bool poll(void)
 		console_input(bytes[i]);
 	console_poll();
 	return n == sizeof(bytes);
-}
-
-/* Stacks with guard pages, each with the pointer to its CPU on top. */
-static void *make_stack(struct cpu *cpu, unsigned which)
-{
-	struct cpu **top = paging_map_stack(cpu->id * STACKS_PER_CPU + which);
-
-	top[-1] = cpu;
-	return top - 2;
 }
 
 /* The features that are there, or those that are not, in lines that fit. */
@@ -178,13 +167,20 @@ static void start_memory(void)
  * under which its other threads set them, and so now and then loses one: the interrupt is pending
  * in the local APIC, and the CPU does not know. Without another interrupt that would be for ever.
  */
+static void emulator_tick(void)
+{
+	cmos_tick_acknowledge();
+	for (unsigned i = 1; i < cpu_count; i++)
+		apic_send(all_cpus[i]->apic_id, HOST_VEC_KICK);
+}
+
 static void start_emulator_tick(void)
 {
 	const struct acpi_irq *irq = &acpi_info.isa[8];
 
 	if (!acpi_info.ioapic || irq->gsi < acpi_info.ioapic_gsi)
 		return;
-	interrupt_bind(HOST_VEC_CLOCK, cmos_tick_acknowledge);
+	interrupt_bind(HOST_VEC_CLOCK, emulator_tick);
 	ioapic_route(phys_to_virt(acpi_info.ioapic), irq->gsi - acpi_info.ioapic_gsi,
 		     HOST_VEC_CLOCK, boot_cpu.apic_id, irq->level, irq->active_low);
 	cmos_tick_start();
@@ -208,7 +204,8 @@ static void start_machine(void)
 	boot_cpu.apic_id = apic_id();
 	if (!tsc_calibrate())
 		panic("the 8254 timer does not count: turn on legacy timers in the firmware setup");
-	timers_init();
+	if (timers_init())
+		panic("out of memory for the timers");
 	time_set_wall(cmos_read_time());
 	log_info("time: TSC at %u kHz%s", (unsigned)(tsc_hz / 1000),
 		 cpu_has(CPU_INVARIANT_TSC) ? "" : ", not invariant");
@@ -243,7 +240,7 @@ static void start_virtualization(void)
 		log_error("guests cannot run on this machine as it is set up: stopped");
 		machine_halt();
 	}
-	context_init();
+	context_cpu_on();
 	msr_init();
 	lapic_bind();
 	status = vendor->cpu_on();
@@ -262,6 +259,11 @@ static void self_check(void)
 	if (bad)
 		panic("%u of %u mappings are writable and executable", bad, mappings);
 	log_info("paging: %u mappings, none writable and executable", mappings);
+}
+
+static void release(struct vcpu *v)
+{
+	vendor->release(v);
 }
 
 /* Tells how long it took from the boot loader to the first guest. */
@@ -296,18 +298,23 @@ static __noinline unsigned overflow_stack(unsigned depth)
 /* On the final stack. */
 static void run(void)
 {
-	static const struct sched_ops measured = {first_run, poll}, broken = {broken_run, poll};
+	static const struct sched_ops measured = {first_run, release, poll},
+				      broken = {broken_run, release, poll};
 
+	frames_use_stocks();
 	self_check();
 	if (options.overflow_stack)
 		log_info("the stack did not overflow: %u", overflow_stack(0));
 	start_machine();
 	start_virtualization();
-	sched = (struct sched_ops){vendor->run, poll};
+	sched_add_cpu(0);
+	smp_start(options.cpus, options.skew_tsc ? (int64_t)tsc_hz / 1000 : 0);
+	sched = (struct sched_ops){vendor->run, release, poll};
 	sched_bind(options.bench ? &measured : options.break_entry ? &broken : &sched);
 	console_init(&console_line);
 	guests_create();
 	console_run();
+	smp_release();
 	sched_run();
 }
 
@@ -321,12 +328,12 @@ void kernel_main(uint64_t info_pa, uint64_t entry_tsc)
 	banner();
 	if (options.unknown[0])
 		log_warn("option '%s' on the command line is unknown or has a bad value: use "
-			 "serial=PORT[,BAUD], debug-exit=PORT, bench, selftest=stack or "
-			 "selftest=entry",
+			 "serial=PORT[,BAUD], debug-exit=PORT, cpus=N, bench, selftest=stack, "
+			 "selftest=entry or selftest=tsc",
 			 options.unknown);
 	start_memory();
-	stack = make_stack(&boot_cpu, STACK_MAIN);
-	boot_cpu.tss.ist[0] = (uintptr_t)make_stack(&boot_cpu, STACK_DOUBLE_FAULT);
+	stack = smp_make_stack(&boot_cpu, false);
+	boot_cpu.tss.ist[0] = (uintptr_t)smp_make_stack(&boot_cpu, true);
 	cpu_tables_load(&boot_cpu);
 	__asm__ volatile("mov %0,%%rsp; xor %%ebp,%%ebp; call *%1" ::"r"(stack), "r"(run)
 			 : "memory");

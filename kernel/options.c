@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Parses the hypervisor's command line: serial=PORT[,BAUD] debug-exit=PORT bench selftest=stack. */
+/* Parses the hypervisor's command line: serial=PORT[,BAUD] debug-exit=PORT cpus=N bench selftest=.
+ */
 #include "options.h"
+#include "socle/cpu/cpu.h"
 #include "socle/string.h"
 
 static bool parse_port(const char *s, size_t len, uint16_t *port)
@@ -39,6 +41,16 @@ static bool parse_serial(struct options *o, const char *s, size_t len)
 	return parse_port(s, name, &o->serial_port);
 }
 
+static bool parse_cpus(struct options *o, const char *s, size_t len)
+{
+	uint64_t value;
+
+	if (!parse_u64(s, len, &value) || value == 0 || value > CPU_MAX)
+		return false;
+	o->cpus = value;
+	return true;
+}
+
 static bool parse_word(struct options *o, const char *s, size_t len)
 {
 	if (len == 5 && !strncmp(s, "bench", 5)) {
@@ -53,6 +65,12 @@ static bool parse_word(struct options *o, const char *s, size_t len)
 		o->break_entry = true;
 		return true;
 	}
+	if (len == 12 && !strncmp(s, "selftest=tsc", 12)) {
+		o->skew_tsc = true;
+		return true;
+	}
+	if (len > 5 && !strncmp(s, "cpus=", 5))
+		return parse_cpus(o, s + 5, len - 5);
 	if (len > 7 && !strncmp(s, "serial=", 7))
 		return parse_serial(o, s + 7, len - 7);
 	if (len > 11 && !strncmp(s, "debug-exit=", 11))
@@ -62,7 +80,7 @@ static bool parse_word(struct options *o, const char *s, size_t len)
 
 void options_parse(struct options *o, const char *cmdline)
 {
-	*o = (struct options){.serial_port = 0x3f8, .serial_baud = 115200};
+	*o = (struct options){.serial_port = 0x3f8, .serial_baud = 115200, .cpus = CPU_MAX};
 	while (*cmdline) {
 		size_t len = 0;
 

@@ -45,8 +45,12 @@ void panic_v(const char *fmt, va_list args)
 	char text[256];
 
 	interrupts_disable();
+	/* Another CPU has the last word, or this one had it already. */
+	if (!cpu_stop_others() && !again)
+		for (;;)
+			cpu_pause();
 	format_v(text, sizeof(text), fmt, args);
-	say("\r\nsocle: panic: %s\r\n", text);
+	say("\r\nsocle: panic on CPU %u: %s\r\n", cpu_index(), text);
 	if (!again) {
 		again = true;
 		print_stack(__builtin_frame_address(0));

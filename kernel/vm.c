@@ -8,6 +8,7 @@
 
 static struct vm *vms[VM_MAX];
 static unsigned count;
+static unsigned stopping; /* VMs in that state; atomic */
 static const struct vm_ops *ops;
 
 void vm_bind(const struct vm_ops *o)
@@ -56,9 +57,13 @@ status_t vm_create(const struct vm_settings *settings)
 	vm->settings = *settings;
 	vm->id = count;
 	vm->mem.owner = OWNER_VM + 2 * count;
-	status = io_bus_init(&vm->io);
+	spinlock_init(&vm->lock, "vm", LOCK_STOP);
+	spinlock_init(&vm->chips, "chips", LOCK_CHIPS);
+	status = io_bus_init(&vm->io, &vm->chips);
 	if (!status)
 		status = ops->create(vm);
+	if (!status)
+		status = sched_add(vm);
 	if (status) {
 		if (vm->io.port_map)
 			io_bus_free(&vm->io);
@@ -87,47 +92,70 @@ status_t vm_start(struct vm *vm)
 		str_copy(vm->exit_reason, sizeof(vm->exit_reason), "did not start");
 		return status;
 	}
-	vm->state = VM_RUNNING;
-	vm->starts++;
 	vm_log(vm, LOG_INFO, "started: %u CPU%s, %u MiB", vm->settings.cpus,
 	       vm->settings.cpus == 1 ? "" : "s", (unsigned)(vm->settings.memory / MiB));
-	sched_wake(vm->vcpu[0]);
+	vm->starts++;
+	__atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_RELEASE);
+	for (unsigned i = 0; i < vm->settings.cpus; i++)
+		sched_start(vm->vcpu[i]);
+	/* The others wait for a start-up IPI. */
+	vcpu_request(vm->vcpu[0], VCPU_REQ_EVENT);
 	return 0;
 }
 
-/* The first reason given wins. */
+/*
+ * Begins the stop of a running VM, with its lock held until end_stop(), so that the reason is
+ * complete before the boot CPU reads it. The first reason given wins: false for the others.
+ */
 static bool begin_stop(struct vm *vm, enum vm_exit why)
 {
-	if (vm->state != VM_RUNNING)
+	spin_lock(&vm->lock);
+	if (vm->state != VM_RUNNING) {
+		spin_unlock(&vm->lock);
 		return false;
-	vm->state = VM_STOPPING;
+	}
 	vm->exit = why;
-	for (unsigned i = 0; i < vm->settings.cpus; i++)
-		if (vm->vcpu[i])
-			vcpu_request(vm->vcpu[i], VCPU_REQ_LEAVE);
 	return true;
+}
+
+static void end_stop(struct vm *vm)
+{
+	__atomic_store_n(&vm->state, VM_STOPPING, __ATOMIC_SEQ_CST);
+	__atomic_add_fetch(&stopping, 1, __ATOMIC_SEQ_CST);
+	spin_unlock(&vm->lock);
+	for (unsigned i = 0; i < vm->settings.cpus; i++)
+		vcpu_request(vm->vcpu[i], VCPU_REQ_LEAVE);
+	sched_poke(0);
 }
 
 void vm_poweroff(struct vm *vm)
 {
-	begin_stop(vm, VM_EXIT_POWEROFF);
+	if (begin_stop(vm, VM_EXIT_POWEROFF))
+		end_stop(vm);
 }
 
 void vm_debug_exit(struct vm *vm, int status)
 {
-	if (begin_stop(vm, VM_EXIT_DEBUG))
-		vm->exit_status = status;
+	if (!begin_stop(vm, VM_EXIT_DEBUG))
+		return;
+	vm->exit_status = status;
+	end_stop(vm);
 }
 
 void vm_reset(struct vm *vm)
 {
-	if (begin_stop(vm, VM_EXIT_NONE))
-		vm->reset_pending = true;
+	if (!begin_stop(vm, VM_EXIT_NONE))
+		return;
+	vm->reset_pending = true;
+	end_stop(vm);
 }
 
 status_t vm_stop(struct vm *vm)
 {
-	return begin_stop(vm, VM_EXIT_STOPPED) ? 0 : -S_BUSY;
+	if (!begin_stop(vm, VM_EXIT_STOPPED))
+		return -S_BUSY;
+	end_stop(vm);
+	return 0;
 }
 
 void vm_kill(struct vm *vm, const char *fmt, ...)
@@ -139,6 +167,41 @@ void vm_kill(struct vm *vm, const char *fmt, ...)
 	va_start(args, fmt);
 	format_v(vm->exit_reason, sizeof(vm->exit_reason), fmt, args);
 	va_end(args);
+	end_stop(vm);
+}
+
+/* @v's CPU may hold translations, or pointers, that are no longer good. */
+static bool is_stale(const struct vcpu *v)
+{
+	if (__atomic_load_n(&v->state, __ATOMIC_SEQ_CST) != VCPU_RUNNING)
+		return false;
+	return (__atomic_load_n(&v->requests, __ATOMIC_SEQ_CST) & VCPU_REQ_FLUSH) ||
+	       !guest_mem_seen_by(&v->vm->mem, __atomic_load_n(&v->cpu, __ATOMIC_RELAXED));
+}
+
+void vm_flush_begin(struct vm *vm, struct vcpu *self)
+{
+	/* Those that do not run will flush before they do. */
+	for (unsigned i = 0; i < vm->settings.cpus; i++) {
+		if (vm->vcpu[i] == self)
+			vcpu_request_self(self, VCPU_REQ_FLUSH);
+		else
+			vcpu_request(vm->vcpu[i], VCPU_REQ_FLUSH);
+	}
+}
+
+void vm_flush(struct vm *vm, struct vcpu *self)
+{
+	vm_flush_begin(vm, self);
+	for (unsigned i = 0; i < vm->settings.cpus; i++) {
+		struct vcpu *v = vm->vcpu[i];
+
+		while (v != self && is_stale(v)) {
+			/* It may have used the page again since it flushed. */
+			vcpu_request(v, VCPU_REQ_FLUSH);
+			__asm__ volatile("pause");
+		}
+	}
 }
 
 static void announce(struct vm *vm)
@@ -177,12 +240,10 @@ static void finish_stop(struct vm *vm)
 {
 	bool again = vm->reset_pending;
 
-	for (unsigned i = 0; i < vm->settings.cpus; i++)
-		if (vm->vcpu[i])
-			sched_remove(vm->vcpu[i]);
 	announce(vm);
 	ops->stop(vm);
-	vm->state = VM_STOPPED;
+	__atomic_sub_fetch(&stopping, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&vm->state, VM_STOPPED, __ATOMIC_RELEASE);
 	switch (vm->settings.on_exit) {
 	case VM_ON_EXIT_STOP:
 		break;
@@ -203,17 +264,22 @@ static void finish_stop(struct vm *vm)
 		vm_log(vm, LOG_ERROR, "could not be started again");
 }
 
-static bool any_running(const struct vm *vm)
+/* Takes its vCPUs off their CPUs; false while some are still on their way. */
+static bool take_off(struct vm *vm)
 {
+	bool off = true;
+
 	for (unsigned i = 0; i < vm->settings.cpus; i++)
-		if (vm->vcpu[i] && vm->vcpu[i]->state == VCPU_RUNNING)
-			return true;
-	return false;
+		off = sched_remove(vm->vcpu[i]) && off;
+	return off;
 }
 
 void vm_reap(void)
 {
+	if (likely(!__atomic_load_n(&stopping, __ATOMIC_SEQ_CST)))
+		return;
 	for (unsigned i = 0; i < count; i++)
-		if (vms[i]->state == VM_STOPPING && !any_running(vms[i]))
+		if (__atomic_load_n(&vms[i]->state, __ATOMIC_SEQ_CST) == VM_STOPPING &&
+		    take_off(vms[i]))
 			finish_stop(vms[i]);
 }

@@ -39,8 +39,18 @@ bool guest_is_ram(const struct guest_mem *mem, uint64_t gpa, uint64_t len)
 
 status_t guest_mem_open(struct guest_mem *mem, const struct pt_format *format)
 {
+	/* Removals count in the low half: each space has numbers of its own. */
+	static uint64_t spaces;
+
 	mem->populated = 0;
+	__atomic_store_n(&mem->epoch, __atomic_add_fetch(&spaces, 1, __ATOMIC_RELAXED) << 32,
+			 __ATOMIC_RELEASE);
 	return pt_init(&mem->pt, format, mem->owner + 1);
+}
+
+void guest_mem_changed(struct guest_mem *mem)
+{
+	__atomic_add_fetch(&mem->epoch, 1, __ATOMIC_SEQ_CST);
 }
 
 struct releaser {
@@ -66,59 +76,99 @@ void guest_mem_close(struct guest_mem *mem)
 
 	if (!mem->pt.root)
 		return;
+	ASSERT(mem->move == GUEST_MOVE_NONE);
 	pt_visit(&mem->pt, &r.visitor);
 	pt_destroy(&mem->pt);
-	mem->generation++;
+	guest_mem_changed(mem);
+	frames_return_stock();
 	ASSERT(mem->populated == 0);
+}
+
+/*
+ * A frame for the page at @gpa in slot @s: the largest that lies in RAM, is not above *@level and
+ * can be had; *@level is set to its level.
+ */
+static uint64_t alloc_backing(struct guest_mem *mem, const struct guest_slot *s, uint64_t gpa,
+			      unsigned *level)
+{
+	for (;; --*level) {
+		uint64_t bytes = frame_bytes(*level), base = ALIGN_DOWN(gpa, bytes), pa;
+
+		if (*level > FRAME_SMALLEST && (base < s->base || !guest_is_ram(mem, base, bytes)))
+			continue;
+		pa = frame_alloc(*level, mem->owner);
+		if (pa || *level == FRAME_SMALLEST)
+			return pa;
+	}
 }
 
 status_t guest_populate(struct guest_mem *mem, uint64_t gpa)
 {
 	const struct guest_slot *s = slot_of(mem, gpa);
-	struct pt_mapping m;
-	unsigned level;
-	status_t status;
-	uint64_t pa, bytes, base;
 
 	if (!s)
 		return -S_FAULT;
-	m = pt_lookup(&mem->pt, gpa);
-	if (m.kind == PTE_LEAF)
-		return 0;
-	/* @m.level is the highest level at which nothing is mapped around @gpa. */
-	for (level = MIN(m.level, *mem->pt.format->max_leaf);; level--) {
-		bytes = frame_bytes(level);
-		base = ALIGN_DOWN(gpa, bytes);
-		if (level > FRAME_SMALLEST && (base < s->base || !guest_is_ram(mem, base, bytes)))
-			continue;
-		pa = frame_alloc(level, mem->owner);
-		if (pa || level == FRAME_SMALLEST)
-			break;
+	for (;;) {
+		struct pt_mapping m = pt_lookup(&mem->pt, gpa);
+		unsigned level = MIN(m.level, *mem->pt.format->max_leaf);
+		status_t status;
+		uint64_t pa;
+
+		if (m.kind == PTE_LEAF)
+			return 0;
+		if (m.kind == PTE_FROZEN)
+			return -S_AGAIN;
+		/* @m.level is the highest level at which nothing is mapped around @gpa. */
+		pa = alloc_backing(mem, s, gpa, &level);
+		if (!pa)
+			return -S_NOMEM;
+		status = pt_fill(&mem->pt, ALIGN_DOWN(gpa, frame_bytes(level)), pa, level,
+				 PT_READ | PT_WRITE | PT_EXEC, PT_WB);
+		if (!status) {
+			__atomic_add_fetch(&mem->populated, frame_bytes(level), __ATOMIC_RELAXED);
+			return 0;
+		}
+		frame_free_unused(pa, level, mem->owner);
+		/* Another vCPU was faster, with this page or one in the same large frame. */
+		if (status != -S_EXIST)
+			return status;
 	}
-	if (!pa)
-		return -S_NOMEM;
-	status = pt_map(&mem->pt, base, pa, bytes, PT_READ | PT_WRITE | PT_EXEC, PT_WB);
-	if (status) {
-		frame_free(pa, level, mem->owner);
-		return status;
-	}
-	mem->populated += bytes;
-	return 0;
+}
+
+/*
+ * Makes whoever moves a page wait until this CPU comes to its next entry, even if it had come to
+ * one since. False if it is too late for that.
+ */
+static bool hold_moving(struct guest_mem *mem)
+{
+	__atomic_store_n(&mem->seen[cpu_index()], 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&mem->touched, true, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&mem->move, __ATOMIC_SEQ_CST) == GUEST_MOVE_WAITING;
 }
 
 void *guest_ptr(struct guest_mem *mem, uint64_t gpa)
 {
-	struct pt_mapping m;
+	bool held = false;
 
 	if (!slot_of(mem, gpa) || !mem->pt.root)
 		return NULL;
-	m = pt_lookup(&mem->pt, gpa);
-	if (m.kind != PTE_LEAF) {
-		if (guest_populate(mem, gpa))
+	for (;;) {
+		struct pt_mapping m = pt_lookup(&mem->pt, gpa);
+		status_t status;
+
+		/* What is found frozen after it was held stays where it is. */
+		if (likely(m.kind == PTE_LEAF) || (m.kind == PTE_FROZEN && held))
+			return phys_to_virt(m.pa);
+		if (m.kind == PTE_FROZEN) {
+			held = hold_moving(mem);
+			if (!held)
+				__asm__ volatile("pause");
+			continue;
+		}
+		status = guest_populate(mem, gpa);
+		if (status && status != -S_AGAIN)
 			return NULL;
-		m = pt_lookup(&mem->pt, gpa);
 	}
-	return phys_to_virt(m.pa);
 }
 
 /* The part of an access that lies in one page; NULL and the reason in @status if it cannot be. */

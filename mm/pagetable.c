@@ -1,30 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The page-table walker: map, unmap, look up and split, over a format's description. */
+#include "pt_walk.h"
 #include "socle/report.h"
-#include "socle/mm/pagetable.h"
-
-enum { ENTRIES = 512, INDEX_BITS = 9 };
-
-static unsigned level_shift(unsigned level)
-{
-	return PAGE_SHIFT + INDEX_BITS * (level - 1);
-}
-
-static unsigned level_index(uint64_t va, unsigned level)
-{
-	return va >> level_shift(level) & (ENTRIES - 1);
-}
-
-static pte_t *table_of(const struct pagetable *pt, pte_t pte)
-{
-	return phys_to_virt(pte.raw & pt->format->address_mask);
-}
-
-/* One 64-bit store: a walk by hardware sees the old entry or the new one. */
-static void publish(pte_t *slot, pte_t pte)
-{
-	__atomic_store_n(&slot->raw, pte.raw, __ATOMIC_RELEASE);
-}
 
 status_t pt_init(struct pagetable *pt, const struct pt_format *format, uint32_t owner)
 {
@@ -44,7 +21,7 @@ static void free_tables(struct pagetable *pt, uint64_t table, unsigned level)
 		if (pt->format->kind(entry[i], level) == PTE_TABLE)
 			free_tables(pt, entry[i].raw & pt->format->address_mask, level - 1);
 	frame_free(table, FRAME_4K, pt->owner);
-	pt->table_bytes -= PAGE_SIZE;
+	count_tables(pt, -1);
 }
 
 void pt_destroy(struct pagetable *pt)
@@ -54,58 +31,83 @@ void pt_destroy(struct pagetable *pt)
 	pt->root = 0;
 }
 
+void pt_damaged(const struct pagetable *pt, pte_t pte, unsigned level)
+{
+	panic("%s: damaged entry %#llx at level %u", pt->format->name, (unsigned long long)pte.raw,
+	      level);
+}
+
+status_t pt_add_table(struct pagetable *pt, pte_t *slot)
+{
+	uint64_t table = frame_alloc(FRAME_4K, pt->owner);
+
+	if (!table)
+		return -S_NOMEM;
+	if (publish_if(slot, (pte_t){0}, pt->format->table(table)))
+		count_tables(pt, 1);
+	else
+		frame_free_unused(table, FRAME_4K, pt->owner);
+	return 0;
+}
+
 /*
  * Replaces a large leaf by a table of its 512 parts. The table is not zeroed first, since every
  * entry is written before it is published.
  */
-static status_t split(struct pagetable *pt, pte_t *slot, unsigned level)
+static status_t split(struct pagetable *pt, pte_t *slot, pte_t leaf, unsigned level)
 {
 	uint64_t table = frame_alloc_raw(pt->owner);
-	pte_t *child, leaf = *slot;
 
 	if (!table)
 		return -S_NOMEM;
-	child = phys_to_virt(table);
-	for (unsigned i = 0; i < ENTRIES; i++)
-		child[i] = pt->format->child(leaf, level, i);
-	pt->table_bytes += PAGE_SIZE;
-	publish(slot, pt->format->table(table));
+	fill_children(pt, table, leaf, level);
+	if (publish_if(slot, leaf, pt->format->table(table)))
+		count_tables(pt, 1);
+	else
+		frame_free(table, FRAME_4K, pt->owner);
 	return 0;
 }
 
 /* Makes sure that @slot points to a table, by allocating or splitting. */
-static status_t descend(struct pagetable *pt, pte_t *slot, unsigned level)
+static status_t descend(struct pagetable *pt, pte_t *slot, unsigned level, pte_t **table)
 {
-	uint64_t table;
+	for (;;) {
+		status_t status = 0;
+		pte_t pte = read_entry(slot);
 
-	switch (pt->format->kind(*slot, level)) {
-	case PTE_TABLE:
-		return 0;
-	case PTE_LEAF:
-		return split(pt, slot, level);
-	case PTE_NONE:
-		table = frame_alloc(FRAME_4K, pt->owner);
-		if (!table)
-			return -S_NOMEM;
-		pt->table_bytes += PAGE_SIZE;
-		publish(slot, pt->format->table(table));
-		return 0;
-	case PTE_FROZEN:
-	case PTE_RESERVED:
-		break;
+		switch (pt->format->kind(pte, level)) {
+		case PTE_TABLE:
+			*table = table_of(pt, pte);
+			return 0;
+		case PTE_LEAF:
+			status = split(pt, slot, pte, level);
+			break;
+		case PTE_NONE:
+			status = pt_add_table(pt, slot);
+			break;
+		case PTE_FROZEN:
+			return -S_BUSY;
+		case PTE_RESERVED:
+			pt_damaged(pt, pte, level);
+		}
+		if (status)
+			return status;
 	}
-	panic("%s: damaged entry %#llx at level %u", pt->format->name,
-	      (unsigned long long)slot->raw, level);
 }
 
 /* Puts @pte at @slot and frees the tables that hung there. */
-static void replace(struct pagetable *pt, pte_t *slot, unsigned level, pte_t pte)
+static status_t replace(struct pagetable *pt, pte_t *slot, unsigned level, pte_t pte)
 {
-	pte_t old = *slot;
+	pte_t old;
 
-	publish(slot, pte);
+	do {
+		old = read_entry(slot);
+		if (pt->format->kind(old, level) == PTE_FROZEN)
+			return -S_BUSY;
+	} while (!publish_if(slot, old, pte));
 	if (pt->format->kind(old, level) == PTE_TABLE)
 		free_tables(pt, old.raw & pt->format->address_mask, level - 1);
+	return 0;
 }
 
 /* The slot for [va, va + size) at the highest level not above @max whose leaf fits in it. */
@@ -122,10 +124,9 @@ static status_t find_slot(struct pagetable *pt, uint64_t va, uint64_t pa, uint64
 		if (*level == FRAME_4K ||
 		    (*level <= max && IS_ALIGNED(va | pa, bytes) && size >= bytes))
 			return 0;
-		status = descend(pt, *slot, *level);
+		status = descend(pt, *slot, *level, &table);
 		if (status)
 			return status;
-		table = table_of(pt, **slot);
 	}
 }
 
@@ -143,7 +144,9 @@ status_t pt_map(struct pagetable *pt, uint64_t va, uint64_t pa, uint64_t size, u
 		if (status)
 			return status;
 		bytes = 1ull << level_shift(level);
-		replace(pt, slot, level, pt->format->leaf(pa, level, prot, type));
+		status = replace(pt, slot, level, pt->format->leaf(pa, level, prot, type));
+		if (status)
+			return status;
 		va += bytes;
 		pa += bytes;
 		size -= bytes;
@@ -157,21 +160,24 @@ status_t pt_unmap(struct pagetable *pt, uint64_t va, uint64_t size)
 	while (size) {
 		pte_t *table = phys_to_virt(pt->root), *slot;
 		unsigned level = pt->format->levels;
+		status_t status;
 		uint64_t bytes;
 
 		/* Down to what can be removed whole; an absent entry skips all that it spans. */
 		for (;; level--) {
 			bytes = 1ull << level_shift(level);
 			slot = &table[level_index(va, level)];
-			if (pt->format->kind(*slot, level) == PTE_NONE)
+			if (pt->format->kind(read_entry(slot), level) == PTE_NONE)
 				break;
 			if (IS_ALIGNED(va, bytes) && size >= bytes)
 				break;
-			if (descend(pt, slot, level))
-				return -S_NOMEM;
-			table = table_of(pt, *slot);
+			status = descend(pt, slot, level, &table);
+			if (status)
+				return status;
 		}
-		replace(pt, slot, level, (pte_t){0});
+		status = replace(pt, slot, level, (pte_t){0});
+		if (status)
+			return status;
 		bytes -= va & (bytes - 1);
 		bytes = MIN(bytes, size);
 		va += bytes;
@@ -185,23 +191,23 @@ struct pt_mapping pt_lookup(const struct pagetable *pt, uint64_t va)
 	const pte_t *table = phys_to_virt(pt->root);
 
 	for (unsigned level = pt->format->levels; level > 0; level--) {
-		pte_t pte = table[level_index(va, level)];
-		uint64_t bytes = 1ull << level_shift(level);
+		pte_t pte = read_entry(&table[level_index(va, level)]);
+		enum pte_kind kind = pt->format->kind(pte, level);
 
-		switch (pt->format->kind(pte, level)) {
+		switch (kind) {
 		case PTE_TABLE:
 			table = table_of(pt, pte);
 			continue;
 		case PTE_LEAF:
+		case PTE_FROZEN:
 			return (struct pt_mapping){
-				.kind = PTE_LEAF,
+				.kind = kind,
 				.level = level,
-				.pa = (pte.raw & pt->format->address_mask & ~(bytes - 1)) |
-				      (va & (bytes - 1)),
-				.prot = pt->format->prot(pte),
+				.pa = leaf_pa(pt, pte, level) |
+				      (va & ((1ull << level_shift(level)) - 1)),
+				.prot = kind == PTE_LEAF ? pt->format->prot(pte) : 0,
 			};
 		case PTE_NONE:
-		case PTE_FROZEN:
 		case PTE_RESERVED:
 			return (struct pt_mapping){.kind = PTE_NONE, .level = level};
 		}
@@ -213,24 +219,24 @@ static bool visit_table(const struct pagetable *pt, const pte_t *table, unsigned
 			struct pt_visitor *v)
 {
 	for (unsigned i = 0; i < ENTRIES; i++, va += 1ull << level_shift(level)) {
+		pte_t pte = read_entry(&table[i]);
 		uint64_t at = va;
 		struct pt_mapping m;
 
 		/* The upper half of a four-level space is sign-extended. */
 		if (level == 4 && i >= ENTRIES / 2)
 			at |= MASK(63, 48);
-		switch (pt->format->kind(table[i], level)) {
+		switch (pt->format->kind(pte, level)) {
 		case PTE_TABLE:
-			if (!visit_table(pt, table_of(pt, table[i]), level - 1, at, v))
+			if (!visit_table(pt, table_of(pt, pte), level - 1, at, v))
 				return false;
 			break;
 		case PTE_LEAF:
 			m = (struct pt_mapping){
 				.kind = PTE_LEAF,
 				.level = level,
-				.pa = table[i].raw & pt->format->address_mask &
-				      ~((1ull << level_shift(level)) - 1),
-				.prot = pt->format->prot(table[i]),
+				.pa = leaf_pa(pt, pte, level),
+				.prot = pt->format->prot(pte),
 			};
 			if (!v->visit(v, at, &m))
 				return false;

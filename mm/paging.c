@@ -37,11 +37,28 @@ static void map_direct(const struct mem_range *r, uint64_t image_start, uint64_t
 		map(DIRECT_BASE + start, start, end - start, PT_READ | PT_WRITE, PT_WB);
 }
 
+void paging_cpu_init(void)
+{
+	uint64_t cr4 = cr4_read() | CR4_PGE | CR4_MCE;
+
+	/* As after reset (SDM vol. 3, 12.12.4), whatever the firmware left: our entries count on
+	 * it. */
+	msr_write(MSR_PAT, PAT_RESET);
+	cr3_write(tables.root);
+	if (cpu_has(CPU_SMEP))
+		cr4 |= CR4_SMEP;
+	if (cpu_has(CPU_SMAP))
+		cr4 |= CR4_SMAP;
+	if (cpu_has(CPU_UMIP))
+		cr4 |= CR4_UMIP;
+	cr4_write(cr4);
+	cr0_write((cr0_read() | CR0_WP) & ~(uint64_t)(CR0_CD | CR0_NW));
+}
+
 void paging_init(const struct mem_range *ranges, unsigned count)
 {
 	uint64_t image_start = (uintptr_t)__image_start;
 	uint64_t image_end = (uintptr_t)__image_end;
-	uint64_t cr4 = cr4_read() | CR4_PGE | CR4_MCE;
 
 	pt_x86_init(cpu_has(CPU_PAGE_1G));
 	if (pt_init(&tables, &pt_format_host, OWNER_PAGING))
@@ -51,20 +68,8 @@ void paging_init(const struct mem_range *ranges, unsigned count)
 	map_image(__text_start, __text_end, PT_READ | PT_EXEC);
 	map_image(__rodata_start, __rodata_end, PT_READ);
 	map_image(__data_start, __data_end, PT_READ | PT_WRITE);
-
-	/* As after reset (SDM vol. 3, 12.12.4), whatever the firmware left: our entries count on
-	 * it. */
-	msr_write(MSR_PAT, PAT_RESET);
-	cr3_write(tables.root);
+	paging_cpu_init();
 	frames_all_mapped();
-	if (cpu_has(CPU_SMEP))
-		cr4 |= CR4_SMEP;
-	if (cpu_has(CPU_SMAP))
-		cr4 |= CR4_SMAP;
-	if (cpu_has(CPU_UMIP))
-		cr4 |= CR4_UMIP;
-	cr4_write(cr4);
-	cr0_write((cr0_read() | CR0_WP) & ~(uint64_t)(CR0_CD | CR0_NW));
 }
 
 void *paging_map_device(uint64_t pa, uint64_t size)

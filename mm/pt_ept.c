@@ -20,7 +20,7 @@ enum {
 };
 #define EPTE_PRESENT ((uint64_t)(EPTE_R | EPTE_W | EPTE_X))
 #define EPTE_ADDR    MASK(51, 12)
-#define EPTE_FREEZE  BIT(52) /* not present, this software bit alone: being changed */
+#define EPTE_FREEZE  BIT(52) /* not present, this software bit and an address: being changed */
 
 /*
  * Hardware takes an entry for absent, whatever its other bits are, if none of R, W and X is set;
@@ -35,7 +35,7 @@ static enum pte_kind ept_kind(pte_t pte, unsigned level)
 	if (pte.raw == 0)
 		return PTE_NONE;
 	if (!(pte.raw & EPTE_PRESENT))
-		return pte.raw == EPTE_FREEZE ? PTE_FROZEN : PTE_RESERVED;
+		return (pte.raw & ~EPTE_ADDR) == EPTE_FREEZE ? PTE_FROZEN : PTE_RESERVED;
 	if (!(pte.raw & EPTE_R))
 		return PTE_RESERVED;
 	if (level > FRAME_4K && !(pte.raw & EPTE_PS))
@@ -86,7 +86,7 @@ static unsigned ept_max_leaf = FRAME_4K;
 const struct pt_format pt_format_ept = {
 	.name = "ept", .levels = 4, .max_leaf = &ept_max_leaf, .address_mask = EPTE_ADDR,
 	.kind = ept_kind, .table = ept_table, .leaf = ept_leaf, .prot = ept_prot,
-	.child = ept_child,
+	.child = ept_child, .frozen = EPTE_FREEZE,
 };
 
 void pt_ept_init(bool pages_2m, bool pages_1g)

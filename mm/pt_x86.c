@@ -15,14 +15,14 @@ enum {
 };
 #define PTE_NX	   BIT(63)
 #define PTE_ADDR   MASK(51, 12)
-#define PTE_FREEZE BIT(52) /* not present, this software bit alone: being changed */
+#define PTE_FREEZE BIT(52) /* not present, this software bit and an address: being changed */
 
 static enum pte_kind x86_kind(pte_t pte, unsigned level)
 {
 	if (pte.raw == 0)
 		return PTE_NONE;
 	if (!(pte.raw & PTE_P))
-		return pte.raw == PTE_FREEZE ? PTE_FROZEN : PTE_RESERVED;
+		return (pte.raw & ~PTE_ADDR) == PTE_FREEZE ? PTE_FROZEN : PTE_RESERVED;
 	if (level == FRAME_4K)
 		return PTE_LEAF;
 	if (!(pte.raw & PTE_PS))
@@ -76,13 +76,13 @@ static unsigned max_leaf = FRAME_2M;
 const struct pt_format pt_format_host = {
 	.name = "host", .levels = 4, .max_leaf = &max_leaf, .address_mask = PTE_ADDR,
 	.kind = x86_kind, .table = host_table, .leaf = x86_leaf, .prot = x86_prot,
-	.child = x86_child,
+	.child = x86_child, .frozen = PTE_FREEZE,
 };
 
 const struct pt_format pt_format_npt = {
 	.name = "npt", .levels = 4, .max_leaf = &max_leaf, .address_mask = PTE_ADDR,
 	.kind = x86_kind, .table = npt_table, .leaf = npt_leaf, .prot = x86_prot,
-	.child = x86_child,
+	.child = x86_child, .frozen = PTE_FREEZE,
 };
 
 void pt_x86_init(bool pages_1g)

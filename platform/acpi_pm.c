@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* ACPI fixed hardware: PM1 event and control registers, and the power management timer. */
 #include "socle/platform/acpi_pm.h"
-#include "socle/kernel/vm.h"
+#include "socle/platform/board.h"
 #include "socle/platform/irq.h"
 
 /* Bits of PM1 status and enable (ACPI 6.4, tables 4.13 and 4.14). */
@@ -68,8 +68,11 @@ static void carry(struct timer *timer)
 {
 	struct acpi_pm *pm = container_of(timer, struct acpi_pm, timer);
 
+	if (!board_timer_begin(pm->board, timer))
+		return;
 	account_carry(pm);
 	pm_update(pm);
+	board_timer_end(pm->board);
 }
 
 static uint64_t pm1_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size)

@@ -51,6 +51,7 @@ void board_reset(struct vm *vm)
 {
 	struct board *board = vm->board;
 
+	spin_lock(&vm->chips);
 	/* No chip drives a line here: the interrupt controllers see all inputs low. */
 	pit_reset(&board->pit);
 	rtc_reset(&board->rtc, &vm->settings);
@@ -60,6 +61,7 @@ void board_reset(struct vm *vm)
 	reset_reset(&board->reset);
 	pic_reset(&board->pic);
 	ioapic_reset(&board->ioapic);
+	spin_unlock(&vm->chips);
 }
 
 void board_destroy(struct vm *vm)

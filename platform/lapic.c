@@ -9,7 +9,6 @@
 
 /* SDM vol. 3, 11.4.8: version 0x14, six LVT entries. */
 enum { VERSION = 0x14 | (LVT_COUNT - 1) << 16 };
-enum { SVR_ENABLE = BIT(8), SVR_VALID = 0x1ff };
 enum { ESR_SEND_ILLEGAL = BIT(5), ESR_RECEIVE_ILLEGAL = BIT(6), ESR_REGISTER = BIT(7) };
 enum { PENDING_EXTINT = 256 }; /* the PIC knows the vector */
 
@@ -41,11 +40,6 @@ static int highest(const struct lapic_vectors *v)
 	return (int)(word * 64 + 63 - (unsigned)__builtin_clzll(v->bits[word]));
 }
 
-bool lapic_x2apic(const struct lapic *l)
-{
-	return l->base & BASE_X2APIC;
-}
-
 bool lapic_is_xapic(const struct lapic *l)
 {
 	return (l->base & (BASE_ENABLE | BASE_X2APIC)) == BASE_ENABLE;
@@ -64,12 +58,14 @@ static uint32_t ppr(const struct lapic *l)
 	return (l->tpr & PRIORITY_CLASS) >= service ? l->tpr : service;
 }
 
-/* The PIC's interrupts reach this CPU: its APIC is off, or LINT0 lets them through. */
+/* The PIC's interrupts reach this CPU: its APIC is off, or LINT0 lets them through. Any CPU. */
 static bool takes_extint(const struct lapic *l)
 {
-	if (!(l->base & BASE_ENABLE))
+	uint32_t lint0 = __atomic_load_n(&l->lvt[LVT_LINT0], __ATOMIC_RELAXED);
+
+	if (!(__atomic_load_n(&l->base, __ATOMIC_RELAXED) & BASE_ENABLE))
 		return l->vcpu->base.id == 0;
-	return (l->lvt[LVT_LINT0] & (LVT_MASKED | LVT_MODE)) == LVT_MODE_EXTINT;
+	return (lint0 & (LVT_MASKED | LVT_MODE)) == LVT_MODE_EXTINT;
 }
 
 static __always_inline int deliverable_without_page(const struct lapic *l)
@@ -88,17 +84,22 @@ static bool extint_pending(const struct lapic *l)
 
 static __hot int pending(struct x86_vcpu *v)
 {
-	int vector = deliverable_without_page(v->lapic);
+	struct lapic *l = v->lapic;
+	int vector;
 
-	return vector < 0 && extint_pending(v->lapic) ? PENDING_EXTINT : vector;
+	lapic_collect(l);
+	vector = deliverable_without_page(l);
+	return vector < 0 && extint_pending(l) ? PENDING_EXTINT : vector;
 }
 
 static int pending_in_page(struct x86_vcpu *v)
 {
-	const struct lapic *l = v->lapic;
-	int vector = l->page ? lapic_page_deliverable(l) : deliverable_without_page(l);
+	struct lapic *l = v->lapic;
+	int vector;
 
-	return vector < 0 && extint_pending(v->lapic) ? PENDING_EXTINT : vector;
+	lapic_collect(l);
+	vector = l->page ? lapic_page_deliverable(l) : deliverable_without_page(l);
+	return vector < 0 && extint_pending(l) ? PENDING_EXTINT : vector;
 }
 
 /* With a page the CPU delivers all but the PIC's interrupts. */
@@ -109,23 +110,47 @@ static int injectable(struct x86_vcpu *v)
 	return extint_pending(v->lapic) ? PENDING_EXTINT : -1;
 }
 
+/* Another CPU may have taken it meanwhile: then the PIC gives its spurious vector. */
+static uint8_t accept_extint(struct lapic *l)
+{
+	struct vm *vm = l->vcpu->base.vm;
+	uint8_t vector;
+
+	spin_lock(&vm->chips);
+	vm->board->acknowledging = &l->vcpu->base;
+	vector = pic_acknowledge(&vm->board->pic);
+	vm->board->acknowledging = NULL;
+	spin_unlock(&vm->chips);
+	l->extint = vector;
+	return vector;
+}
+
 static uint8_t accept(struct x86_vcpu *v, int vector)
 {
 	struct lapic *l = v->lapic;
 
 	if (vector == PENDING_EXTINT)
-		return pic_acknowledge(&v->base.vm->board->pic);
+		return accept_extint(l);
+	l->extint = -1;
 	clear_bit(&l->irr, vector);
 	set_bit(&l->isr, vector);
 	l->in_service = vector;
 	return vector;
 }
 
-/* The PIC's interrupts are not kept: its device asserts the line still, or nobody waits for it. */
 static void requeue(struct x86_vcpu *v, uint8_t vector)
 {
 	struct lapic *l = v->lapic;
+	struct vm *vm = v->base.vm;
 
+	/* With a page the CPU delivers without accept(): what is in service there is not the PIC's.
+	 */
+	if (l->extint == vector && !(l->page && lapic_page_test(l, APIC_ISR, vector))) {
+		spin_lock(&vm->chips);
+		pic_take_back(&vm->board->pic, vector);
+		spin_unlock(&vm->chips);
+		return;
+	}
 	if (l->page)
 		lapic_page_requeue(l, vector);
 	if (!test_bit(&l->isr, vector))
@@ -135,11 +160,10 @@ static void requeue(struct x86_vcpu *v, uint8_t vector)
 	set_bit(&l->irr, vector);
 }
 
-/* Something became requested or a priority fell. */
-static void look_again(struct lapic *l)
+void lapic_look_again(struct lapic *l)
 {
-	if (l->page || pending(l->vcpu) >= 0)
-		vcpu_request(&l->vcpu->base, VCPU_REQ_EVENT);
+	if (l->page || deliverable_without_page(l) >= 0 || extint_pending(l))
+		lapic_ask(l);
 }
 
 static void error(struct lapic *l, uint32_t bit)
@@ -150,7 +174,7 @@ static void error(struct lapic *l, uint32_t bit)
 	if (!(lvt & LVT_MASKED) && (lvt & LVT_VECTOR) >= FIRST_VECTOR) {
 		set_bit(&l->irr, lvt & LVT_VECTOR);
 		clear_bit(&l->tmr, lvt & LVT_VECTOR);
-		look_again(l);
+		lapic_look_again(l);
 	}
 }
 
@@ -169,27 +193,41 @@ void lapic_request(struct lapic *l, uint8_t vector, bool level)
 		clear_bit(&l->tmr, vector);
 	/* With a page, no exit tells when its turn comes. */
 	if (unlikely(l->page) || deliverable_without_page(l) == vector)
-		vcpu_request(&l->vcpu->base, VCPU_REQ_EVENT);
+		lapic_ask(l);
 }
 
-void lapic_local(struct lapic *l, enum lapic_lvt entry)
+void lapic_request_word(struct lapic *l, unsigned word, uint64_t edge, uint64_t level)
 {
-	uint32_t lvt = l->lvt[entry];
+	uint64_t illegal = word == 0 ? BIT(FIRST_VECTOR) - 1 : 0, both = edge | level;
 
-	if (lvt & LVT_MASKED)
+	if (!(l->svr & SVR_ENABLE))
 		return;
-	if ((lvt & LVT_MODE) == LVT_MODE_NMI) {
-		events_nmi(&l->vcpu->events);
-		vcpu_request(&l->vcpu->base, VCPU_REQ_EVENT);
-	} else if ((lvt & LVT_MODE) == LVT_MODE_FIXED) {
-		lapic_request(l, lvt & LVT_VECTOR, false);
+	if (unlikely(both & illegal)) {
+		error(l, ESR_RECEIVE_ILLEGAL);
+		both &= ~illegal;
 	}
+	if (!both)
+		return;
+	l->irr.bits[word] |= both;
+	l->irr.words |= 1u << word;
+	l->tmr.bits[word] = (l->tmr.bits[word] & ~edge) | (level & ~illegal);
+}
+
+void lapic_nmi(struct lapic *l)
+{
+	events_nmi(&l->vcpu->events);
+	lapic_ask(l);
 }
 
 void lapic_ended(struct lapic *l, uint8_t vector)
 {
-	if (test_bit(&l->tmr, vector))
-		ioapic_eoi(&l->vcpu->base.vm->board->ioapic, vector);
+	struct vm *vm = l->vcpu->base.vm;
+
+	if (test_bit(&l->tmr, vector)) {
+		spin_lock(&vm->chips);
+		ioapic_eoi(&vm->board->ioapic, vector);
+		spin_unlock(&vm->chips);
+	}
 	if (l->timer_missed && (uint32_t)vector == (l->lvt[LVT_TIMER] & LVT_VECTOR))
 		lapic_timer_eoi(l);
 }
@@ -207,7 +245,7 @@ static void end_of_interrupt(struct lapic *l)
 	l->in_service = highest(&l->isr);
 	lapic_ended(l, vector);
 	if (highest(&l->irr) >= 0)
-		look_again(l);
+		lapic_look_again(l);
 }
 
 bool lapic_timer_waits(const struct lapic *l)
@@ -219,35 +257,9 @@ bool lapic_timer_waits(const struct lapic *l)
 
 static void set_tpr(struct lapic *l, uint32_t value)
 {
-	l->tpr = value & 0xff;
-	if (unlikely(l->page))
-		l->page[APIC_TPR / 4] = l->tpr;
-	look_again(l);
-}
-
-static void write_lvt(struct lapic *l, enum lapic_lvt entry, uint32_t value)
-{
-	/* Bits that can be written (SDM vol. 3, figure 11-8). */
-	static const uint32_t valid[LVT_COUNT] = {
-		[LVT_TIMER] = 0x700ff, [LVT_THERMAL] = 0x107ff, [LVT_PERF] = 0x107ff,
-		[LVT_LINT0] = 0x1a7ff, [LVT_LINT1] = 0x1a7ff,	[LVT_ERROR] = 0x100ff,
-	};
-
-	value &= valid[entry];
-	if (!(l->svr & SVR_ENABLE))
-		value |= LVT_MASKED;
-	if (entry == LVT_TIMER)
-		lapic_timer_mode(l, value);
-	l->lvt[entry] = value;
-	if (entry == LVT_LINT0)
-		look_again(l);
-}
-
-static void write_svr(struct lapic *l, uint32_t value)
-{
-	l->svr = value & SVR_VALID;
-	for (unsigned i = 0; !(l->svr & SVR_ENABLE) && i < LVT_COUNT; i++)
-		l->lvt[i] |= LVT_MASKED;
+	__atomic_store_n(unlikely(l->page) ? &l->page[APIC_TPR / 4] : &l->tpr, value & 0xff,
+			 __ATOMIC_RELAXED);
+	lapic_look_again(l);
 }
 
 static int lvt_index(uint32_t reg)
@@ -288,8 +300,10 @@ uint32_t lapic_read(struct lapic *l, uint32_t reg)
 		return vector_word(&l->isr, (reg - APIC_ISR) / 0x10) |
 		       (l->page ? l->page[reg / 4] : 0);
 	case APIC_TMR ... APIC_TMR + 0x70:
+		lapic_collect(l);
 		return vector_word(&l->tmr, (reg - APIC_TMR) / 0x10);
 	case APIC_IRR ... APIC_IRR + 0x70:
+		lapic_collect(l);
 		return vector_word(&l->irr, (reg - APIC_IRR) / 0x10) |
 		       (l->page ? l->page[reg / 4] : 0);
 	case APIC_ESR:
@@ -311,6 +325,14 @@ uint32_t lapic_read(struct lapic *l, uint32_t reg)
 	}
 }
 
+void lapic_self_ipi(struct lapic *l, uint8_t vector)
+{
+	if (vector < FIRST_VECTOR)
+		error(l, ESR_SEND_ILLEGAL);
+	else
+		lapic_request(l, vector, false);
+}
+
 void lapic_write_icr(struct lapic *l, uint64_t value)
 {
 	enum { ICR_VALID = 0xccfff, DELIVERY_PENDING = BIT(12) };
@@ -318,7 +340,7 @@ void lapic_write_icr(struct lapic *l, uint64_t value)
 	l->icr = (value & ~0xffffffffull) | (value & ICR_VALID & ~(uint64_t)DELIVERY_PENDING);
 	if (unlikely(l->page))
 		lapic_page_publish_icr(l);
-	if ((value & LVT_MODE) == LVT_MODE_FIXED && (value & LVT_VECTOR) < FIRST_VECTOR)
+	if ((value & LVT_MODE) >> 8 <= IRQ_LOWEST_PRIORITY && (value & LVT_VECTOR) < FIRST_VECTOR)
 		error(l, ESR_SEND_ILLEGAL);
 	else
 		lapic_send(l, l->icr);
@@ -342,21 +364,22 @@ static void write_register(struct lapic *l, uint32_t reg, uint32_t value)
 		set_tpr(l, value);
 		break;
 	case APIC_LDR:
-		l->ldr = value & 0xff000000;
+		__atomic_store_n(&l->ldr, value & 0xff000000, __ATOMIC_RELAXED);
 		break;
 	case APIC_DFR:
-		l->dfr = value | 0x0fffffff;
+		__atomic_store_n(&l->dfr, value | 0x0fffffff, __ATOMIC_RELAXED);
 		break;
 	case APIC_SVR:
-		write_svr(l, value);
+		lapic_write_svr(l, value);
 		break;
 	case APIC_ESR:
+		lapic_collect(l);
 		l->esr = l->esr_pending;
 		l->esr_pending = 0;
 		break;
 	case APIC_LVT_TIMER ... APIC_LVT_ERROR:
 		if (reg % 0x10 == 0)
-			write_lvt(l, array_index_nospec(lvt_index(reg), LVT_COUNT), value);
+			lapic_write_lvt(l, array_index_nospec(lvt_index(reg), LVT_COUNT), value);
 		break;
 	case APIC_TIMER_INITIAL:
 		lapic_timer_start(l, value);
@@ -403,7 +426,13 @@ status_t lapic_add_region(struct vm *vm)
 	if (!r)
 		return -S_NOMEM;
 	*r = (struct io_region){
-		.ops = &ops, .name = "lapic", .base = LAPIC_GPA, .len = PAGE_SIZE, .widths = IO_32};
+		.ops = &ops,
+		.name = "lapic",
+		.base = LAPIC_GPA,
+		.len = PAGE_SIZE,
+		.widths = IO_32,
+		.unlocked = true,
+	};
 	return io_add_mmio(&vm->io, r);
 }
 
@@ -417,8 +446,33 @@ static void cr8_write(struct x86_vcpu *v, uint8_t value)
 	set_tpr(v->lapic, value << 4);
 }
 
+static void timer_due(struct x86_vcpu *v)
+{
+	lapic_timer_due(v->lapic);
+}
+
+static void init(struct x86_vcpu *v)
+{
+	lapic_init(v->lapic);
+}
+
+static uint8_t startup(struct x86_vcpu *v)
+{
+	/* What the reset asked for was perhaps looked at in vain while it waited. */
+	lapic_ask(v->lapic);
+	return __atomic_load_n(&v->lapic->startup, __ATOMIC_ACQUIRE);
+}
+
 /* The short way, until an APIC has a page. */
-static struct x86_irq_source irq_source = {pending, pending, accept, requeue};
+static struct x86_irq_source irq_source = {
+	.pending = pending,
+	.injectable = pending,
+	.accept = accept,
+	.requeue = requeue,
+	.timer = timer_due,
+	.init = init,
+	.startup = startup,
+};
 
 void lapic_inject_extint_only(void)
 {
@@ -436,50 +490,17 @@ void lapic_bind(void)
 
 void lapic_extint_changed(struct vm *vm)
 {
+	/* See lapic_write_lvt(). */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	/* At most one CPU takes it; the boot processor unless somebody rewired LINT0. */
 	for (unsigned i = 0; i < vm->settings.cpus; i++) {
 		struct vcpu *v = vm->vcpu[i];
 
-		if (v && takes_extint(x86_vcpu(v)->lapic))
+		if (!v || !takes_extint(x86_vcpu(v)->lapic))
+			continue;
+		if (v == vm->board->acknowledging)
+			lapic_ask(x86_vcpu(v)->lapic);
+		else
 			vcpu_request(v, VCPU_REQ_EVENT);
 	}
-}
-
-status_t lapic_create(struct x86_vcpu *v)
-{
-	struct lapic *l = pages_alloc(sizeof(*l), OWNER_VM_CORE);
-
-	if (!l)
-		return -S_NOMEM;
-	l->vcpu = v;
-	timer_init(&l->timer, lapic_timer_fire);
-	v->lapic = l;
-	lapic_reset(l);
-	return 0;
-}
-
-void lapic_reset(struct lapic *l)
-{
-	struct x86_vcpu *v = l->vcpu;
-	bool boot = v->base.id == 0;
-	uint32_t *page = l->page;
-
-	timer_cancel(&l->timer);
-	*l = (struct lapic){
-		.vcpu = v,
-		.in_service = -1,
-		.base = LAPIC_GPA | BASE_ENABLE | (boot ? BASE_BSP : 0),
-		.dfr = UINT32_MAX,
-		.svr = 0xff,
-		.page = page,
-	};
-	timer_init(&l->timer, lapic_timer_fire);
-	for (unsigned i = 0; i < LVT_COUNT; i++)
-		l->lvt[i] = LVT_MASKED;
-	if (boot)
-		l->lvt[LVT_LINT0] = LVT_MODE_EXTINT;
-	if (page)
-		lapic_page_clear(l);
-	/* The mode may have changed, too. */
-	vcpu_request(&v->base, VCPU_REQ_EVENT);
 }

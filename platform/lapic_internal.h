@@ -26,9 +26,14 @@ enum lapic_lvt_bits {
 enum { BASE_BSP = BIT(8), BASE_X2APIC = BIT(10), BASE_ENABLE = BIT(11) };
 
 enum { FIRST_VECTOR = 16 }; /* those below are illegal */
+enum { SVR_ENABLE = BIT(8), SVR_VALID = 0x1ff };
 enum { PRIORITY_CLASS = 0xf0 };
 
-bool lapic_x2apic(const struct lapic *l);
+static inline bool lapic_x2apic(const struct lapic *l)
+{
+	return l->base & BASE_X2APIC;
+}
+
 uint32_t lapic_logical_id(const struct lapic *l);
 
 /* Registers by offset, widths and modes checked. */
@@ -41,17 +46,59 @@ void lapic_write_icr(struct lapic *l, uint64_t value);
 /* From now on, the CPU delivers all but the PIC's interrupts. */
 void lapic_inject_extint_only(void);
 
-/* An interrupt arrives. */
+/* An interrupt arrives from the vCPU itself. */
 void lapic_request(struct lapic *l, uint8_t vector, bool level);
 
-/* A local source fires: as its LVT entry says. */
-void lapic_local(struct lapic *l, enum lapic_lvt entry);
+/*
+ * Interrupts arrived from others: vectors 64 * @word and up, edge- and level-triggered. One that is
+ * in both is level-triggered: an EOI that nobody waits for does no harm, a missing one would.
+ */
+void lapic_request_word(struct lapic *l, unsigned word, uint64_t edge, uint64_t level);
 
-/* What the end of an interrupt means to those who sent it. */
+/* An interrupt arrives from anywhere; any CPU, any context (lapic_inbox.c). */
+void lapic_post(struct lapic *l, uint8_t vector, bool level);
+
+/* The owner takes what is in the inbox; to an APIC that is turned off, that is nothing. */
+void lapic_merge(struct lapic *l);
+
+/* To be called by the owner before it looks at what is requested. */
+static __always_inline void lapic_collect(struct lapic *l)
+{
+	if (unlikely(__atomic_load_n(&l->posted_any, __ATOMIC_RELAXED)))
+		lapic_merge(l);
+}
+
+/* An NMI from the vCPU itself. */
+void lapic_nmi(struct lapic *l);
+
+/* Writes the SELF IPI register. */
+void lapic_self_ipi(struct lapic *l, uint8_t vector);
+
+/*
+ * The owner asks itself to look for events. Not by VCPU_REQ_EVENT: if that was still set in the
+ * guest, because we ask shortly before an entry, nobody else would take the trouble to kick us.
+ */
+static __always_inline void lapic_ask(struct lapic *l)
+{
+	vcpu_request_self(&l->vcpu->base, VCPU_REQ_AGAIN);
+}
+
+/* Something became requested or a priority fell. What is in the inbox asks for itself. */
+void lapic_look_again(struct lapic *l);
+
+/* A local source fires: as its LVT entry says. Writes of an entry, and of SVR (lapic_lvt.c). */
+void lapic_local(struct lapic *l, enum lapic_lvt entry);
+void lapic_write_lvt(struct lapic *l, enum lapic_lvt entry, uint32_t value);
+void lapic_write_svr(struct lapic *l, uint32_t value);
+
+/* What the end of an interrupt means to those who sent it. Takes vm.chips. */
 void lapic_ended(struct lapic *l, uint8_t vector);
 
 /* Carries out an interrupt command (lapic_ipi.c). */
 void lapic_send(struct lapic *l, uint64_t icr);
+
+/* The registers after INIT, the same as at power-on; IA32_APIC_BASE stays (lapic_reset.c). */
+void lapic_init(struct lapic *l);
 
 /*
  * With a page (lapic_page.c). @reg: APIC_IRR or APIC_ISR; _highest() is -1 if there is none. The
@@ -69,16 +116,19 @@ int lapic_page_deliverable(const struct lapic *l);
 void lapic_page_requeue(struct lapic *l, uint8_t vector);
 void lapic_page_eoi(struct lapic *l);
 
+/* Task priority; for others, too. */
 static inline uint32_t lapic_tpr(const struct lapic *l)
 {
-	return unlikely(l->page) ? l->page[APIC_TPR / 4] & 0xff : l->tpr;
+	const uint32_t *tpr = unlikely(l->page) ? &l->page[APIC_TPR / 4] : &l->tpr;
+
+	return __atomic_load_n(tpr, __ATOMIC_RELAXED) & 0xff;
 }
 
-/* The timer (lapic_timer.c). */
+/* The timer (lapic_timer.c). All but _fire() by the owner. */
 void lapic_timer_fire(struct timer *t);
 void lapic_timer_start(struct lapic *l, uint32_t initial);
 void lapic_timer_divide(struct lapic *l, uint32_t value);
-void lapic_timer_mode(struct lapic *l, uint32_t lvt);
+void lapic_timer_lvt(struct lapic *l, uint32_t lvt); /* writes its LVT entry */
 void lapic_timer_deadline(struct lapic *l, uint64_t tsc);
 void lapic_timer_eoi(struct lapic *l);
 bool lapic_timer_waits(const struct lapic *l); /* its interrupt is requested and not accepted */

@@ -26,11 +26,13 @@ static enum msr_result base_write(struct x86_vcpu *v, uint32_t index, uint64_t *
 		return MSR_INVALID;
 	if (!mode && old)
 		lapic_reset(l);
-	l->base = LAPIC_GPA | mode | (l->base & BASE_BSP);
+	__atomic_store_n(&l->base, LAPIC_GPA | mode | (l->base & BASE_BSP), __ATOMIC_RELAXED);
 	/* The identifiers depend on it, and a CPU that does our work must know. */
 	if (l->page)
 		lapic_page_publish(l);
-	vcpu_request(&v->base, VCPU_REQ_EVENT);
+	/* As in lapic_write_lvt(): the PIC's output may have risen meanwhile. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	lapic_ask(l);
 	return MSR_OK;
 }
 
@@ -92,9 +94,9 @@ static enum msr_result x2apic_write(struct x86_vcpu *v, uint32_t index, uint64_t
 			return MSR_INVALID;
 		break;
 	case APIC_SELF_IPI:
-		if ((value & ~0xffull) || value < FIRST_VECTOR)
+		if (value & ~0xffull)
 			return MSR_INVALID;
-		lapic_request(l, value, false);
+		lapic_self_ipi(l, value);
 		return MSR_OK;
 	case APIC_SVR:
 	case APIC_TIMER_INITIAL:
@@ -111,6 +113,7 @@ static enum msr_result x2apic_write(struct x86_vcpu *v, uint32_t index, uint64_t
 static enum msr_result deadline_read(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
 				     uint64_t *value)
 {
+	lapic_timer_due(v->lapic);
 	*value = v->lapic->deadline;
 	return MSR_OK;
 }

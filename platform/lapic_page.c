@@ -88,6 +88,7 @@ unsigned lapic_page_post(struct lapic *l, bool *changed)
 {
 	unsigned posted = 0;
 
+	lapic_collect(l);
 	for (unsigned w = 0; l->irr.words; w++) {
 		uint64_t bits = l->irr.bits[w];
 
@@ -172,7 +173,7 @@ void lapic_page_eoi(struct lapic *l)
 		return;
 	lapic_page_set(l, APIC_ISR, vector, false);
 	lapic_ended(l, vector);
-	vcpu_request(&l->vcpu->base, VCPU_REQ_EVENT);
+	lapic_ask(l);
 }
 
 void lapic_page_ended(struct lapic *l, uint8_t vector)
@@ -187,5 +188,8 @@ void lapic_page_written(struct lapic *l, uint32_t reg)
 	/* The CPU keeps the upper half to itself (SDM vol. 3, 29.4.3.2). */
 	if (reg == APIC_ICR)
 		l->icr = (uint64_t)l->page[APIC_ICR_HIGH / 4] << 32 | value;
+	/* Those of legal vectors come without us (29.5). */
+	if (reg == APIC_SELF_IPI && lapic_x2apic(l))
+		lapic_self_ipi(l, value & 0xff);
 	lapic_write(l, reg, value);
 }

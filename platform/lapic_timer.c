@@ -35,9 +35,15 @@ static uint64_t period(const struct lapic *l)
 	return mode(l) == LVT_TIMER_PERIODIC ? MAX(ns, (uint64_t)MIN_PERIOD_NS) : ns;
 }
 
+/* Nobody would hear it: the ticks are worked out when somebody asks. */
+static bool silent(const struct lapic *l)
+{
+	return mode(l) == LVT_TIMER_PERIODIC && (l->lvt[LVT_TIMER] & LVT_MASKED);
+}
+
 static void arm(struct lapic *l)
 {
-	if (l->timer_initial)
+	if (l->timer_counts && !silent(l))
 		timer_set(&l->timer, l->timer_start + period(l));
 	else
 		timer_cancel(&l->timer);
@@ -45,35 +51,43 @@ static void arm(struct lapic *l)
 
 void lapic_timer_fire(struct timer *t)
 {
-	struct lapic *l = container_of(t, struct lapic, timer);
+	vcpu_request(&container_of(t, struct lapic, timer)->vcpu->base, VCPU_REQ_TIMER);
+}
 
-	uint64_t late, now;
+/* From the time it should have fired, so that periods add up. */
+static void next_period(struct lapic *l)
+{
+	uint64_t now = time_now(), late;
 
+	l->timer_start += period(l);
+	late = now > l->timer_start ? (now - l->timer_start) / period(l) : 0;
+	l->timer_start += late * period(l);
+	/*
+	 * A guest that counts ticks gets those, too, that it could not take in time; but not if
+	 * they come so fast that it would never catch up.
+	 */
+	if (period(l) >= NS_PER_MS)
+		l->timer_missed += MIN(late, (uint64_t)MISSED_MAX) + lapic_timer_waits(l);
+	l->timer_missed = MIN(l->timer_missed, (uint32_t)MISSED_MAX);
+	arm(l);
+}
+
+void lapic_timer_due(struct lapic *l)
+{
+	if (!__atomic_load_n(&l->timer.due, __ATOMIC_RELAXED) || !timer_claim(&l->timer))
+		return;
 	switch (mode(l)) {
 	case LVT_TIMER_PERIODIC:
-		/* From the time it should have fired, so that periods add up. */
-		l->timer_start += period(l);
-		now = time_now();
-		late = now > l->timer_start ? (now - l->timer_start) / period(l) : 0;
-		l->timer_start += late * period(l);
-		/*
-		 * A guest that counts ticks gets those, too, that it could not take in time; but
-		 * not if they come so fast that it would never catch up.
-		 */
-		if (!(l->lvt[LVT_TIMER] & LVT_MASKED) && period(l) >= NS_PER_MS)
-			l->timer_missed += MIN(late, (uint64_t)MISSED_MAX) + lapic_timer_waits(l);
-		l->timer_missed = MIN(l->timer_missed, (uint32_t)MISSED_MAX);
-		arm(l);
-		lapic_local(l, LVT_TIMER);
+		next_period(l);
 		break;
 	case LVT_TIMER_DEADLINE:
 		l->deadline = 0;
-		lapic_local(l, LVT_TIMER);
 		break;
 	default:
-		lapic_local(l, LVT_TIMER);
+		l->timer_counts = false;
 		break;
 	}
+	lapic_local(l, LVT_TIMER);
 }
 
 void lapic_timer_eoi(struct lapic *l)
@@ -86,9 +100,12 @@ void lapic_timer_eoi(struct lapic *l)
 
 void lapic_timer_start(struct lapic *l, uint32_t initial)
 {
+	/* What expired before the guest wrote is not lost. */
+	lapic_timer_due(l);
 	if (mode(l) == LVT_TIMER_DEADLINE)
 		return;
 	l->timer_initial = initial;
+	l->timer_counts = initial;
 	l->timer_missed = 0;
 	l->timer_start = time_now();
 	arm(l);
@@ -96,22 +113,31 @@ void lapic_timer_start(struct lapic *l, uint32_t initial)
 
 void lapic_timer_divide(struct lapic *l, uint32_t value)
 {
+	lapic_timer_due(l);
 	l->timer_divide = value & 0xb;
-	if (timer_armed(&l->timer) && mode(l) != LVT_TIMER_DEADLINE)
+	if (l->timer_counts)
 		lapic_timer_start(l, l->timer_initial);
 }
 
-void lapic_timer_mode(struct lapic *l, uint32_t lvt)
+void lapic_timer_lvt(struct lapic *l, uint32_t lvt)
 {
 	uint32_t old = mode(l);
+	bool was_silent;
 
-	if ((lvt & LVT_TIMER_MODE) == old)
-		return;
+	lapic_timer_due(l);
+	was_silent = silent(l);
+	/* To the beginning of the current period, since nobody counted. */
+	if (was_silent && l->timer_counts)
+		l->timer_start += (time_now() - l->timer_start) / period(l) * period(l);
+	l->lvt[LVT_TIMER] = lvt;
 	/* To or from TSC-deadline disarms; one-shot and periodic go on with the same count. */
-	if ((lvt & LVT_TIMER_DEADLINE) || (old & LVT_TIMER_DEADLINE)) {
+	if (mode(l) != old && ((mode(l) | old) & LVT_TIMER_DEADLINE)) {
 		timer_cancel(&l->timer);
 		l->timer_initial = 0;
+		l->timer_counts = false;
 		l->deadline = 0;
+	} else if (silent(l) != was_silent) {
+		arm(l);
 	}
 }
 
@@ -132,6 +158,7 @@ static void arm_deadline(struct lapic *l)
 
 void lapic_timer_deadline(struct lapic *l, uint64_t tsc)
 {
+	lapic_timer_due(l);
 	if (mode(l) != LVT_TIMER_DEADLINE)
 		return;
 	l->deadline = tsc;
@@ -142,7 +169,9 @@ uint32_t lapic_timer_current(const struct lapic *l)
 {
 	uint64_t gone = time_now() - l->timer_start;
 
-	if (!timer_armed(&l->timer) || mode(l) == LVT_TIMER_DEADLINE || gone >= period(l))
+	if (!l->timer_counts)
 		return 0;
-	return (period(l) - gone) >> divide_shift(l);
+	if (mode(l) == LVT_TIMER_PERIODIC)
+		gone %= period(l);
+	return gone >= period(l) ? 0 : (period(l) - gone) >> divide_shift(l);
 }

@@ -75,7 +75,12 @@ static int highest(const struct pic *pic, unsigned n)
 
 bool pic_pending(const struct pic *pic)
 {
-	return pic->intr;
+	return __atomic_load_n(&pic->intr, __ATOMIC_RELAXED);
+}
+
+static void set_intr(struct pic *pic, bool intr)
+{
+	__atomic_store_n(&pic->intr, intr, __ATOMIC_RELAXED);
 }
 
 static void pic_update(struct pic *pic)
@@ -84,7 +89,7 @@ static void pic_update(struct pic *pic)
 	bool intr = pic->chip[MASTER].imr != 0xff && highest(pic, MASTER) >= 0;
 
 	if (intr != pic->intr) {
-		pic->intr = intr;
+		set_intr(pic, intr);
 		pic->output(pic);
 	}
 }
@@ -127,9 +132,26 @@ uint8_t pic_acknowledge(struct pic *pic)
 
 	if (irq == IRQ_CASCADE)
 		vector = (uint8_t)(pic->chip[SLAVE].base + acknowledge(pic, SLAVE));
-	pic->intr = false; /* INT falls with the acknowledge, and rises again for the next */
+	set_intr(pic, false); /* INT falls with the acknowledge, and rises again for the next */
 	pic_update(pic);
 	return vector;
+}
+
+void pic_take_back(struct pic *pic, uint8_t vector)
+{
+	unsigned n = (vector & ICW2_BASE) == pic->chip[MASTER].base ? MASTER : SLAVE;
+	struct pic_chip *chip = &pic->chip[n];
+	uint8_t bit = (uint8_t)BIT(vector & 7);
+
+	if ((vector & ICW2_BASE) != chip->base)
+		return;
+	/* In service, or ended by the acknowledge itself; a spurious one is neither. */
+	if ((chip->isr & bit) || chip->auto_eoi)
+		chip->irr |= bit & ~chip->elcr;
+	chip->isr &= ~bit;
+	if (n == SLAVE && !chip->isr)
+		pic->chip[MASTER].isr &= ~BIT(IRQ_CASCADE);
+	pic_update(pic);
 }
 
 static void write_icw1(struct pic_chip *chip, uint8_t value)
@@ -329,5 +351,5 @@ void pic_reset(struct pic *pic)
 {
 	for (unsigned n = 0; n < ARRAY_SIZE(pic->chip); n++)
 		pic->chip[n] = (struct pic_chip){.imr = 0xff, .lowest = 7};
-	pic->intr = false;
+	set_intr(pic, false);
 }

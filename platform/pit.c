@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The 8254 interval timer: counters computed from the time, never counted down. */
 #include "socle/platform/pit.h"
+#include "socle/platform/board.h"
 #include "socle/platform/irq.h"
 
 /* The control word and the read-back command (8254 data sheet). */
@@ -170,9 +171,8 @@ static void arm(struct pit *pit, uint64_t now)
  * Channel 0's OUT has risen, or it is time for an edge that could not be delivered in time: the
  * clocks of many guests count them, so that none may be missing.
  */
-static void rising_edge(struct timer *timer)
+static void rising_edge(struct pit *pit)
 {
-	struct pit *pit = container_of(timer, struct pit, timer);
 	struct pit_channel *ch = &pit->channel[0];
 	uint64_t now = tick_now(), owed = pit->owed;
 
@@ -190,6 +190,16 @@ static void rising_edge(struct timer *timer)
 	arm(pit, now);
 	irq_line_set(pit->board, IRQ_TIMER, true);
 	irq_line_set(pit->board, IRQ_TIMER, false);
+}
+
+static void pit_fire(struct timer *timer)
+{
+	struct pit *pit = container_of(timer, struct pit, timer);
+
+	if (!board_timer_begin(pit->board, timer))
+		return;
+	rising_edge(pit);
+	board_timer_end(pit->board);
 }
 
 static uint32_t decode_count(const struct pit_channel *ch, uint16_t raw)
@@ -416,7 +426,7 @@ status_t pit_init(struct pit *pit, struct io_bus *bus, struct board *board)
 	status_t status;
 
 	pit->board = board;
-	timer_init(&pit->timer, rising_edge);
+	timer_init(&pit->timer, pit_fire);
 	pit->region = (struct io_region){
 		.ops = &pit_ops, .name = "pit", .base = 0x40, .len = 4, .widths = IO_8};
 	pit->port61 = (struct io_region){

@@ -227,8 +227,11 @@ static void rtc_fire(struct timer *timer)
 {
 	struct rtc *rtc = container_of(timer, struct rtc, timer);
 
+	if (!board_timer_begin(rtc->board, timer))
+		return;
 	catch_up(rtc);
 	rtc_update(rtc);
+	board_timer_end(rtc->board);
 }
 
 static void write_a(struct rtc *rtc, uint8_t value)

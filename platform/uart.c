@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The 16550A serial port: FIFOs, interrupts, loopback. */
 #include "socle/platform/uart.h"
+#include "socle/platform/board.h"
 #include "socle/platform/irq.h"
 
 /* Registers by offset; some share one (PC16550D data sheet, table 1). */
@@ -147,8 +148,11 @@ static void timed_out(struct timer *timer)
 {
 	struct uart *uart = container_of(timer, struct uart, timer);
 
+	if (!board_timer_begin(uart->board, timer))
+		return;
 	uart->timeout = true;
 	uart_update(uart);
+	board_timer_end(uart->board);
 }
 
 /* True if the guest takes input: by interrupt, or by looking again and again. */

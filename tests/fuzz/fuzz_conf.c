@@ -6,6 +6,8 @@
 #include "../../lib/format.c"
 #include "../../lib/string.c"
 #include "../../loader/conf.c"
+#include "../../loader/conf_keys.c"
+#include "../../loader/conf_text.c"
 
 const struct boot_module *boot_module_find(const char *name)
 {
@@ -29,7 +31,8 @@ static void check_vm(const struct conf *conf, const struct vm_settings *vm)
 {
 	if (!vm->name[0] || !vm->kernel[0] || !vm->cpus || vm->cpus > VM_MAX_VCPUS ||
 	    vm->memory < MiB || vm->memory % MiB || vm->module_count > VM_MODULES_MAX ||
-	    strlen(vm->cmdline) >= VM_CMDLINE_MAX)
+	    strlen(vm->cmdline) >= VM_CMDLINE_MAX || !vm->weight || vm->weight > VM_WEIGHT_MAX ||
+	    vm->cap > 100 * vm->cpus || !vm->cpuset)
 		abort();
 	for (unsigned i = 0; i < vm->module_count; i++) {
 		const char *string = vm->modules[i].string;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Local APICs of four vCPUs, with the chips around them as variables, and ways to get at them. */
+/* Local APICs of some vCPUs, with the chips around them as variables, and ways to get at them. */
 #ifndef TESTS_UNIT_LAPIC_MOCK_H
 #define TESTS_UNIT_LAPIC_MOCK_H
 
@@ -10,24 +10,46 @@
 #include "../../kernel/iobus.c"
 #include "socle/guest/cpuid.h"
 #include "../../platform/lapic.c"
+#ifdef MOCK_JITTER
+/* Other threads come in between everywhere. */
+static void jitter(void);
+#define __atomic_fetch_or(p, v, order)	 (jitter(), __atomic_fetch_or(p, v, order))
+#define __atomic_store_n(p, v, order)	 (jitter(), __atomic_store_n(p, v, order))
+#define __atomic_load_n(p, order)	 (jitter(), __atomic_load_n(p, order))
+#define __atomic_exchange_n(p, v, order) (jitter(), __atomic_exchange_n(p, v, order))
+#endif
+#include "../../platform/lapic_inbox.c"
+#ifdef MOCK_JITTER
+#undef __atomic_fetch_or
+#undef __atomic_store_n
+#undef __atomic_load_n
+#undef __atomic_exchange_n
+#endif
 #include "../../platform/lapic_ipi.c"
+#include "../../platform/lapic_lvt.c"
 #include "../../platform/lapic_msr.c"
 #include "../../platform/lapic_page.c"
+#include "../../platform/lapic_reset.c"
 /* Each file has helpers of its own under these names. */
 #define mode timer_mode_of
 #include "../../platform/lapic_timer.c"
 #undef mode
 
-enum { CPUS = 4 };
+#ifndef MOCK_CPUS
+#define MOCK_CPUS 4
+#endif
+enum { CPUS = MOCK_CPUS };
 static struct x86_vcpu cpu[CPUS];
 static struct lapic apic[CPUS];
 static struct board board;
 static struct vm vm;
 static const struct x86_irq_source *source_bound;
 static const struct cr8_ops *cr8_bound;
-static unsigned requests_of[CPUS]; /* calls of vcpu_request() */
+static unsigned requests_of[CPUS]; /* calls of vcpu_request() with VCPU_REQ_EVENT: from others */
 static unsigned nmis_of[CPUS];
-static bool pic_output;
+static bool away;	 /* the vCPUs' CPUs do not look at their requests */
+static bool pic_output;	 /* atomic */
+static bool pic_again;	 /* when acknowledged, the PIC has another one at once */
 static unsigned eois;	 /* calls of ioapic_eoi() */
 static uint8_t eoi_last; /* its vector */
 static uint32_t pages[CPUS][PAGE_SIZE / 4];
@@ -49,28 +71,64 @@ void events_nmi(struct x86_events *e)
 	nmis_of[container_of(e, struct x86_vcpu, events)->base.id]++;
 }
 
+/* What a vCPU's CPU does about its requests, but for those that tests look at. */
+static void serve(struct vcpu *v)
+{
+	const uint32_t served = VCPU_REQ_TIMER | VCPU_REQ_NMI;
+	uint32_t requests = __atomic_fetch_and(&v->requests, ~served, __ATOMIC_SEQ_CST);
+
+	if (requests & VCPU_REQ_TIMER)
+		source_bound->timer(x86_vcpu(v));
+	if (requests & VCPU_REQ_NMI)
+		nmis_of[v->id]++;
+}
+
+/* Did the APIC ask its own CPU to look for events? */
+static __unused bool asked(unsigned c)
+{
+	uint32_t old = __atomic_fetch_and(&cpu[c].base.requests, ~(uint32_t)VCPU_REQ_AGAIN,
+					  __ATOMIC_SEQ_CST);
+
+	return old & VCPU_REQ_AGAIN;
+}
+
 void vcpu_request(struct vcpu *v, uint32_t requests)
 {
-	assert_int_equal(requests, VCPU_REQ_EVENT);
-	requests_of[v->id]++;
+	__atomic_fetch_or(&v->requests, requests, __ATOMIC_SEQ_CST);
+	if (requests & VCPU_REQ_EVENT)
+		__atomic_fetch_add(&requests_of[v->id], 1, __ATOMIC_RELAXED);
+	if (!away)
+		serve(v);
 }
 
 bool pic_pending(const struct pic *pic)
 {
 	assert_ptr_equal(pic, &board.pic);
-	return pic_output;
+	return __atomic_load_n(&pic_output, __ATOMIC_RELAXED);
 }
 
 uint8_t pic_acknowledge(struct pic *pic)
 {
 	assert_ptr_equal(pic, &board.pic);
-	pic_output = false;
+	assert_true(board.vm->chips.held);
+	__atomic_store_n(&pic_output, false, __ATOMIC_RELAXED);
+	if (pic_again)
+		lapic_extint_changed(board.vm);
 	return 0x28;
+}
+
+void pic_take_back(struct pic *pic, uint8_t vector)
+{
+	assert_ptr_equal(pic, &board.pic);
+	assert_true(board.vm->chips.held);
+	assert_int_equal(vector, 0x28);
+	pic_output = true;
 }
 
 void ioapic_eoi(struct ioapic *ioapic, uint8_t vector)
 {
 	assert_ptr_equal(ioapic, &board.ioapic);
+	assert_true(board.vm->chips.held);
 	eois++;
 	eoi_last = vector;
 }
@@ -109,11 +167,12 @@ static int setup(void **state __unused)
 	memset(apic, 0, sizeof(apic));
 	memset(&board, 0, sizeof(board));
 	vm = (struct vm){.board = &board, .settings.cpus = CPUS};
+	board.vm = &vm;
 	memset(pages, 0, sizeof(pages));
 	next_apic = next_page = 0;
-	no_memory = pic_output = false;
+	no_memory = pic_output = pic_again = away = false;
 	lapic_bind();
-	assert_int_equal(io_bus_init(&vm.io), 0);
+	assert_int_equal(io_bus_init(&vm.io, &vm.chips), 0);
 	assert_int_equal(lapic_add_region(&vm), 0);
 	for (unsigned i = 0; i < CPUS; i++) {
 		cpu[i].base = (struct vcpu){.vm = &vm, .id = i};
@@ -121,6 +180,8 @@ static int setup(void **state __unused)
 		assert_int_equal(lapic_create(&cpu[i]), 0);
 		assert_ptr_equal(cpu[i].lapic, &apic[i]);
 	}
+	for (unsigned i = 0; i < CPUS; i++)
+		assert_true(asked(i)); /* at reset */
 	memset(requests_of, 0, sizeof(requests_of));
 	memset(nmis_of, 0, sizeof(nmis_of));
 	eois = 0;
@@ -189,6 +250,7 @@ static __unused int setup_page(void **state)
 	lapic_use_page(&apic[1], pages[1]);
 	enable(1);
 	requests_of[1] = 0;
+	cpu[1].base.requests = 0;
 	return 0;
 }
 

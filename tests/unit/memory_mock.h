@@ -42,6 +42,15 @@ static __unused void machine_alias(uint64_t start, uint64_t size)
 	close(fd);
 }
 
+/* Bytes that @owner holds, by the allocator's account. */
+static __unused uint64_t held_by(uint32_t owner)
+{
+	struct frames_account a;
+
+	frames_account_read(&a);
+	return a.held[owner];
+}
+
 static __unused bool all_zero(const void *p, size_t size)
 {
 	const uint64_t *word = p;

@@ -5,6 +5,7 @@
 
 #include "socle/kernel/iobus.h"
 #include "socle/kernel/time.h"
+#include "socle/platform/board.h"
 
 #define MOCK_TIMERS 8
 
@@ -12,7 +13,24 @@ static uint64_t mock_now = NS_PER_SEC;	       /* ns */
 static uint64_t mock_boot_wall = 1704067200;   /* 2024-01-01 00:00:00, at time 0 */
 static struct timer *mock_timers[MOCK_TIMERS]; /* position slot - 1 */
 static unsigned mock_fired;		       /* timers that have fired */
-static struct io_bus mock_bus;
+static struct vm mock_vm;
+static __unused struct board mock_board = {.vm = &mock_vm};
+static __unused struct vcpu mock_vcpu = {.vm = &mock_vm};
+#define mock_bus mock_vm.io
+
+/* What only who holds vm.chips may do, to be done by a test. */
+#define with_chips(...)                      \
+	do {                                 \
+		spin_lock(&mock_vm.chips);   \
+		__VA_ARGS__;                 \
+		spin_unlock(&mock_vm.chips); \
+	} while (0)
+
+/* For what a chip calls. */
+static __unused void assert_chips_held(void)
+{
+	assert_true(mock_vm.chips.held);
+}
 
 uint64_t time_now(void)
 {
@@ -39,10 +57,20 @@ void timer_set(struct timer *timer, uint64_t expires)
 	}
 	assert_true(timer->slot);
 	timer->expires = expires;
+	timer->due = false;
+}
+
+bool timer_claim(struct timer *timer)
+{
+	bool due = timer->due;
+
+	timer->due = false;
+	return due;
 }
 
 void timer_cancel(struct timer *timer)
 {
+	timer->due = false;
 	if (timer->slot)
 		mock_timers[timer->slot - 1] = NULL;
 	timer->slot = 0;
@@ -64,8 +92,13 @@ static __unused void run_until(uint64_t when)
 		if (first->expires > mock_now)
 			mock_now = first->expires;
 		timer_cancel(first);
+		first->due = true;
 		mock_fired++;
 		first->fire(first);
+		/* Again, as on a CPU where it expired before it was set or cancelled. */
+		if (!first->due)
+			first->fire(first);
+		assert_false(mock_vm.chips.held);
 	}
 	if (when > mock_now)
 		mock_now = when;
@@ -136,10 +169,14 @@ static uint64_t mock_access(struct io_region **table, unsigned count, uint64_t a
 	if (r && (r->widths & size) && at + size <= r->base + r->len) {
 		uint32_t offset = (uint32_t)(at - r->base);
 
+		if (!r->unlocked)
+			spin_lock(&mock_vm.chips);
 		if (write)
 			r->ops->write(r, NULL, offset, size, value);
 		else
 			result = r->ops->read(r, NULL, offset, size);
+		if (!r->unlocked)
+			spin_unlock(&mock_vm.chips);
 		return result & MASK(8 * size - 1, 0);
 	}
 	if (size == 1)
@@ -176,12 +213,12 @@ void io_mmio_write(struct io_bus *bus, struct vcpu *vcpu __unused, uint64_t gpa,
 
 static __unused uint32_t in(uint16_t port, unsigned size)
 {
-	return io_port_read(&mock_bus, NULL, port, size);
+	return io_port_read(&mock_bus, &mock_vcpu, port, size);
 }
 
 static __unused void out(uint16_t port, unsigned size, uint32_t value)
 {
-	io_port_write(&mock_bus, NULL, port, size, value);
+	io_port_write(&mock_bus, &mock_vcpu, port, size, value);
 }
 
 static __unused uint8_t inb(uint16_t port)
@@ -196,18 +233,19 @@ static __unused void outb(uint16_t port, uint8_t value)
 
 static __unused uint64_t mmio_in(uint64_t gpa, unsigned size)
 {
-	return io_mmio_read(&mock_bus, NULL, gpa, size);
+	return io_mmio_read(&mock_bus, &mock_vcpu, gpa, size);
 }
 
 static __unused void mmio_out(uint64_t gpa, unsigned size, uint64_t value)
 {
-	io_mmio_write(&mock_bus, NULL, gpa, size, value);
+	io_mmio_write(&mock_bus, &mock_vcpu, gpa, size, value);
 }
 
 /* An empty bus and no timers: for the start of each test. */
 static __unused void mock_reset(void)
 {
-	mock_bus = (struct io_bus){0};
+	mock_vm = (struct vm){0};
+	spinlock_init(&mock_vm.chips, "chips", LOCK_CHIPS);
 	for (unsigned i = 0; i < MOCK_TIMERS; i++)
 		mock_timers[i] = NULL;
 	mock_fired = 0;

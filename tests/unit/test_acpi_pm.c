@@ -15,7 +15,8 @@ static unsigned poweroffs;
 
 void irq_line_set(struct board *board, unsigned irq, bool asserted)
 {
-	assert_null(board);
+	assert_ptr_equal(board, &mock_board);
+	assert_chips_held();
 	assert_int_equal(irq, 9);
 	assert_true(asserted != sci);
 	sci = asserted;
@@ -33,7 +34,7 @@ static int setup(void **state __unused)
 	sci = false;
 	poweroffs = 0;
 	pm = (struct acpi_pm){0};
-	assert_int_equal(acpi_pm_init(&pm, &mock_bus, NULL, NULL), 0);
+	assert_int_equal(acpi_pm_init(&pm, &mock_bus, &mock_board, NULL), 0);
 	acpi_pm_reset(&pm);
 	return 0;
 }
@@ -50,7 +51,7 @@ static void always_in_acpi_mode(void **state __unused)
 
 static void power_button(void **state __unused)
 {
-	acpi_pm_power_button(&pm);
+	with_chips(acpi_pm_power_button(&pm));
 	assert_false(sci); /* not enabled */
 	assert_int_equal(in(0x600, 2), 0x0100);
 	out(0x602, 2, 0xffff);
@@ -65,7 +66,7 @@ static void power_button(void **state __unused)
 
 static void all_widths(void **state __unused)
 {
-	acpi_pm_power_button(&pm);
+	with_chips(acpi_pm_power_button(&pm));
 	out(0x603, 1, 0x01);
 	assert_int_equal(in(0x602, 2), 0x0100);
 	assert_true(sci);
@@ -75,7 +76,7 @@ static void all_widths(void **state __unused)
 	assert_int_equal(in(0x600, 4), 0x00200000);
 	assert_false(sci);
 	assert_int_equal(in(0x603, 2), 0x0100); /* odd, across two registers */
-	acpi_pm_power_button(&pm);
+	with_chips(acpi_pm_power_button(&pm));
 	out(0x601, 2, 0x0001); /* status high byte and enable low byte */
 	assert_int_equal(in(0x600, 4), 0);
 }

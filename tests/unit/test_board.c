@@ -25,11 +25,11 @@
 #include "../../platform/rtc.c"
 #include "../../platform/uart.c"
 
-static struct vm vm;
 static struct irq_message last; /* most recent message to the local APICs */
 static unsigned messages, extints, poweroffs, resets, debug_exits, log_lines;
 static unsigned allocated; /* pages_alloc() not yet freed */
 static bool out_of_memory;
+static bool signalled; /* messages come from irq_msi(), which wants no lock */
 
 void *pages_alloc(size_t bytes, uint32_t owner)
 {
@@ -48,38 +48,41 @@ void pages_free(void *va, size_t bytes, uint32_t owner)
 
 void vm_log(struct vm *v, enum log_level level __unused, const char *fmt __unused, ...)
 {
-	assert_ptr_equal(v, &vm);
+	assert_ptr_equal(v, &mock_vm);
 	log_lines++;
 }
 
 void vm_poweroff(struct vm *v)
 {
-	assert_ptr_equal(v, &vm);
+	assert_ptr_equal(v, &mock_vm);
 	poweroffs++;
 }
 
 void vm_reset(struct vm *v)
 {
-	assert_ptr_equal(v, &vm);
+	assert_ptr_equal(v, &mock_vm);
 	resets++;
 }
 
 void vm_debug_exit(struct vm *v, int status __unused)
 {
-	assert_ptr_equal(v, &vm);
+	assert_ptr_equal(v, &mock_vm);
 	debug_exits++;
 }
 
 void lapic_deliver(struct vm *v, const struct irq_message *msg)
 {
-	assert_ptr_equal(v, &vm);
+	assert_ptr_equal(v, &mock_vm);
+	if (!signalled)
+		assert_chips_held();
 	last = *msg;
 	messages++;
 }
 
 void lapic_extint_changed(struct vm *v)
 {
-	assert_ptr_equal(v, &vm);
+	assert_ptr_equal(v, &mock_vm);
+	assert_chips_held();
 	extints++;
 }
 
@@ -87,21 +90,19 @@ static int setup(void **state __unused)
 {
 	mock_reset();
 	messages = extints = poweroffs = resets = debug_exits = log_lines = 0;
-	out_of_memory = false;
-	vm = (struct vm){.settings = {.memory = GiB, .cpus = 1, .debug_exit = 0xf4}};
-	assert_int_equal(io_bus_init(&mock_bus), 0);
-	vm.io = mock_bus;
-	assert_int_equal(board_create(&vm), 0);
-	mock_bus = vm.io;
+	out_of_memory = signalled = false;
+	mock_vm.settings = (struct vm_settings){.memory = GiB, .cpus = 1, .debug_exit = 0xf4};
+	assert_int_equal(io_bus_init(&mock_vm.io, &mock_vm.chips), 0);
+	assert_int_equal(board_create(&mock_vm), 0);
 	return 0;
 }
 
 static int teardown(void **state __unused)
 {
-	board_destroy(&vm);
-	assert_null(vm.board);
-	board_destroy(&vm); /* harmless */
-	io_bus_free(&vm.io);
+	board_destroy(&mock_vm);
+	assert_null(mock_vm.board);
+	board_destroy(&mock_vm); /* harmless */
+	io_bus_free(&mock_vm.io);
 	assert_int_equal(allocated, 0);
 	assert_int_equal(armed_timers(), 0);
 	return 0;
@@ -115,20 +116,20 @@ static void set_entry(unsigned pin, uint32_t low)
 
 static void lines_reach_both_controllers(void **state __unused)
 {
-	struct board *b = vm.board;
+	struct board *b = mock_vm.board;
 
 	for (unsigned line = 0; line < IRQ_LINES; line++) {
 		unsigned pin = line == 0 ? 2 : line;
 
-		irq_line_set(b, line, true);
+		with_chips(irq_line_set(b, line, true));
 		assert_int_equal(b->ioapic.lines, line == 2 ? 0 : BIT(pin));
 		assert_int_equal(b->pic.chip[0].lines | b->pic.chip[1].lines << 8,
 				 line == 2 || line >= 16 ? 0 : BIT(line));
-		irq_line_set(b, line, false);
+		with_chips(irq_line_set(b, line, false));
 		assert_int_equal(b->ioapic.lines, 0);
 	}
-	irq_line_set(b, 24, true);
-	irq_line_set(b, UINT32_MAX, true);
+	with_chips(irq_line_set(b, 24, true));
+	with_chips(irq_line_set(b, UINT32_MAX, true));
 	assert_int_equal(b->ioapic.lines, 0);
 	assert_int_equal(messages + extints, 0); /* all masked */
 }
@@ -151,7 +152,7 @@ static void timer_interrupts(void **state __unused)
 	outb(0x21, 0xfe);
 	run_for(NS_PER_MS);
 	assert_int_equal(extints, 1);
-	assert_int_equal(pic_acknowledge(&vm.board->pic), 0x20);
+	with_chips(assert_int_equal(pic_acknowledge(&mock_vm.board->pic), 0x20));
 	assert_int_equal(extints, 1); /* whoever acknowledges knows that INT fell */
 }
 
@@ -159,26 +160,27 @@ static void sci_is_level_triggered(void **state __unused)
 {
 	set_entry(9, 0x8049);
 	out(0x602, 2, 0x0100);
-	acpi_pm_power_button(&vm.board->acpi_pm);
+	with_chips(acpi_pm_power_button(&mock_vm.board->acpi_pm));
 	assert_int_equal(messages, 1);
-	ioapic_eoi(&vm.board->ioapic, 0x49);
+	with_chips(ioapic_eoi(&mock_vm.board->ioapic, 0x49));
 	assert_int_equal(messages, 2);
 	out(0x600, 2, 0x0100);
-	ioapic_eoi(&vm.board->ioapic, 0x49);
+	with_chips(ioapic_eoi(&mock_vm.board->ioapic, 0x49));
 	assert_int_equal(messages, 2);
 }
 
 static void message_signalled(void **state __unused)
 {
-	irq_msi(&vm, 0xfee12004, 0x4131);
+	signalled = true;
+	irq_msi(&mock_vm, 0xfee12004, 0x4131);
 	assert_int_equal(messages, 1);
 	assert_int_equal(last.dest, 0x12);
 	assert_int_equal(last.vector, 0x31);
 	assert_int_equal(last.delivery, IRQ_LOWEST_PRIORITY);
 	assert_true(last.logical);
 	assert_false(last.level);
-	irq_msi(&vm, 0xfed12004, 0x31);
-	irq_msi(&vm, 0x1fee12004, 0x31);
+	irq_msi(&mock_vm, 0xfed12004, 0x31);
+	irq_msi(&mock_vm, 0x1fee12004, 0x31);
 	assert_int_equal(messages, 1);
 }
 
@@ -186,7 +188,7 @@ static void resets_to_power_on(void **state __unused)
 {
 	static struct board fresh;
 
-	fresh = *vm.board;
+	fresh = *mock_vm.board;
 	/* Some of everything. */
 	outb(0x43, 0x34);
 	outb(0x40, 1);
@@ -203,42 +205,43 @@ static void resets_to_power_on(void **state __unused)
 	outb(0x21, 0);
 	outb(0x4d0, 0xff);
 	set_entry(4, 0x8031);
-	irq_line_set(vm.board, 4, true);
-	acpi_pm_power_button(&vm.board->acpi_pm);
+	with_chips(irq_line_set(mock_vm.board, 4, true));
+	with_chips(acpi_pm_power_button(&mock_vm.board->acpi_pm));
 	assert_int_not_equal(armed_timers(), 0);
-	board_reset(&vm);
+	board_reset(&mock_vm);
 	assert_int_equal(armed_timers(), 0);
-	assert_memory_equal(&vm.board->pic.chip, &fresh.pic.chip, sizeof(fresh.pic.chip));
-	assert_memory_equal(&vm.board->ioapic.entry, &fresh.ioapic.entry,
+	assert_memory_equal(&mock_vm.board->pic.chip, &fresh.pic.chip, sizeof(fresh.pic.chip));
+	assert_memory_equal(&mock_vm.board->ioapic.entry, &fresh.ioapic.entry,
 			    sizeof(fresh.ioapic.entry));
-	assert_memory_equal(&vm.board->pit.channel, &fresh.pit.channel, sizeof(fresh.pit.channel));
-	assert_memory_equal(&vm.board->rtc.cmos, &fresh.rtc.cmos, sizeof(fresh.rtc.cmos));
-	assert_memory_equal(&vm.board->uart, &fresh.uart, offsetof(struct uart, timer));
-	assert_memory_equal(&vm.board->pci.bridge.config, &fresh.pci.bridge.config, 256);
+	assert_memory_equal(&mock_vm.board->pit.channel, &fresh.pit.channel,
+			    sizeof(fresh.pit.channel));
+	assert_memory_equal(&mock_vm.board->rtc.cmos, &fresh.rtc.cmos, sizeof(fresh.rtc.cmos));
+	assert_memory_equal(&mock_vm.board->uart, &fresh.uart, offsetof(struct uart, timer));
+	assert_memory_equal(&mock_vm.board->pci.bridge.config, &fresh.pci.bridge.config, 256);
 	assert_int_equal(inb(0x61) & 0x0f, 0);
 	assert_int_equal(inb(0x92), 0x02);
 	assert_int_equal(inb(0xcf9), 0);
 	assert_int_equal(in(0x600, 4), 0);
 	assert_int_equal(in(0xcf8, 4), 0);
-	assert_int_equal(vm.board->ioapic.lines, 0);
+	assert_int_equal(mock_vm.board->ioapic.lines, 0);
 }
 
 static void creation_fails_cleanly(void **state __unused)
 {
-	struct vm *v = &vm;
+	struct vm *v = &mock_vm;
 	unsigned before;
 
 	board_destroy(v);
 	io_bus_free(&v->io);
 	before = allocated;
-	assert_int_equal(io_bus_init(&v->io), 0);
+	assert_int_equal(io_bus_init(&v->io, &v->chips), 0);
 	v->settings.debug_exit = 0x3f8;
 	assert_int_equal(board_create(v), -S_EXIST);
 	assert_int_equal(log_lines, 1);
 	assert_null(v->board);
 	io_bus_free(&v->io);
 	assert_int_equal(allocated, before);
-	assert_int_equal(io_bus_init(&v->io), 0);
+	assert_int_equal(io_bus_init(&v->io, &v->chips), 0);
 	out_of_memory = true;
 	assert_int_equal(board_create(v), -S_NOMEM);
 	out_of_memory = false;
@@ -274,7 +277,7 @@ static void hostile_guest(void **state __unused)
 	uint8_t data[16] = {0};
 
 	srand(4711);
-	uart_connect(&vm.board->uart, &console);
+	with_chips(uart_connect(&mock_vm.board->uart, &console));
 	for (unsigned step = 0; step < 1000000; step++) {
 		unsigned size = sizes[(unsigned)rand() % ARRAY_SIZE(sizes)];
 		uint32_t value = (uint32_t)rand() << 16 ^ (uint32_t)rand();
@@ -301,23 +304,23 @@ static void hostile_guest(void **state __unused)
 			assert_in_range(armed_timers(), 0, 4);
 			break;
 		case 8:
-			irq_line_set(vm.board, (unsigned)rand() % 26, value & 1);
-			ioapic_eoi(&vm.board->ioapic, (uint8_t)value);
+			with_chips(irq_line_set(mock_vm.board, (unsigned)rand() % 26, value & 1));
+			with_chips(ioapic_eoi(&mock_vm.board->ioapic, (uint8_t)value));
 			if (value & 2)
-				pic_acknowledge(&vm.board->pic);
+				with_chips(pic_acknowledge(&mock_vm.board->pic));
 			break;
 		case 9:
-			uart_tx_ready(&vm.board->uart);
-			uart_receive(&vm.board->uart, data, (unsigned)rand() % 17);
+			with_chips(uart_tx_ready(&mock_vm.board->uart));
+			with_chips(uart_receive(&mock_vm.board->uart, data, (unsigned)rand() % 17));
 			if (value % 1000 == 0)
-				acpi_pm_power_button(&vm.board->acpi_pm);
+				with_chips(acpi_pm_power_button(&mock_vm.board->acpi_pm));
 			if (value % 5000 == 0)
-				board_reset(&vm);
+				board_reset(&mock_vm);
 			break;
 		}
-		assert_in_range(vm.board->uart.rx.count, 0, UART_FIFO);
-		assert_in_range(vm.board->uart.tx.count, 0, UART_FIFO);
-		assert_true(vm.board->pic.intr == pic_pending(&vm.board->pic));
+		assert_in_range(mock_vm.board->uart.rx.count, 0, UART_FIFO);
+		assert_in_range(mock_vm.board->uart.tx.count, 0, UART_FIFO);
+		assert_true(mock_vm.board->pic.intr == pic_pending(&mock_vm.board->pic));
 	}
 	/* Each of the four timers at most every 100 us. */
 	assert_in_range(mock_fired, 1, 4 * (mock_now - start) / (100 * NS_PER_US));

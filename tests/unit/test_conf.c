@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* loader/conf.c: what socle.conf may say, and what is answered to what it may not. */
+/* loader/conf*.c: what socle.conf may say, and what is answered to what it may not. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,6 +12,8 @@
 #include "../../lib/format.c"
 #include "../../lib/string.c"
 #include "../../loader/conf.c"
+#include "../../loader/conf_keys.c"
+#include "../../loader/conf_text.c"
 
 const struct boot_module *boot_module_find(const char *name)
 {
@@ -71,10 +73,14 @@ static void test_everything(void **state)
 				 "  cmdline\t=  console=ttyS0 quiet # not a comment  \n"
 				 "memory = 2G\n"
 				 "cpus = 0x2\n"
+				 "weight = 65535\n"
+				 "cap = 150\n"
+				 "cpuset = 0-2, 5,63\n"
 				 "console = no\n"
 				 "autostart = no\n"
 				 "debug-exit = 0xf4\n"
 				 "on-exit = poweroff\n"
+				 "test-device = yes\n"
 				 "[ vm  tiny.1-a_B ]\n"
 				 "kernel = tiny\n"
 				 "module = first\n"
@@ -90,6 +96,10 @@ static void test_everything(void **state)
 	assert_string_equal(vms[0].cmdline, "console=ttyS0 quiet # not a comment");
 	assert_int_equal(vms[0].memory, 2 * GiB);
 	assert_int_equal(vms[0].cpus, 2);
+	assert_int_equal(vms[0].weight, 65535);
+	assert_int_equal(vms[0].cap, 150);
+	assert_true(vms[0].cpuset == (7 | 1 << 5 | BIT(63)));
+	assert_true(vms[0].test_device);
 	assert_false(vms[0].console);
 	assert_false(vms[0].autostart);
 	assert_int_equal(vms[0].debug_exit, 0xf4);
@@ -102,6 +112,10 @@ static void test_everything(void **state)
 	assert_string_equal(vms[1].cmdline, "");
 	assert_int_equal(vms[1].memory, 256 * MiB);
 	assert_int_equal(vms[1].cpus, 1);
+	assert_int_equal(vms[1].weight, 256);
+	assert_int_equal(vms[1].cap, 0);
+	assert_true(vms[1].cpuset == UINT64_MAX);
+	assert_false(vms[1].test_device);
 	assert_true(vms[1].console);
 	assert_true(vms[1].autostart);
 	assert_int_equal(vms[1].debug_exit, 0);
@@ -112,6 +126,8 @@ static void test_everything(void **state)
 	assert_string_equal(vms[1].modules[1].name, "second");
 	assert_string_equal(vms[1].modules[1].string, "some text");
 }
+
+#define CPUSET "all, or CPU numbers and ranges up to 63, such as 0-3,5"
 
 /* A line that is wrong in the section of one guest, and the message for it. */
 static void test_bad_lines(void **state)
@@ -124,9 +140,11 @@ static void test_bad_lines(void **state)
 		{"Kernel = x", "unknown key \"Kernel\", did you mean \"kernel\"?"},
 		{"debugexit = 1", "unknown key \"debugexit\", did you mean \"debug-exit\"?"},
 		{"colour = 1", "unknown key \"colour\", the keys are: kernel, initrd, module, "
-			       "cmdline, memory, cpus, console, autostart, debug-exit, on-exit"},
+			       "cmdline, memory, cpus, weight, cap, cpuset, console, autostart, "
+			       "debug-exit, on-exit, test-device"},
 		{"x = 1", "unknown key \"x\", the keys are: kernel, initrd, module, cmdline, "
-			  "memory, cpus, console, autostart, debug-exit, on-exit"},
+			  "memory, cpus, weight, cap, cpuset, console, autostart, debug-exit, "
+			  "on-exit, test-device"},
 		{"memory 1G", "\"memory 1G\" is no setting, write KEY = VALUE"},
 		{"= 1G", "\"= 1G\" is no setting, write KEY = VALUE"},
 		{"memory =", "\"memory\" has no value, it must be a multiple of 1M from 1M to "
@@ -144,6 +162,32 @@ static void test_bad_lines(void **state)
 		{"cpus = -1", "\"cpus\" is \"-1\", it must be a number from 1 to 64"},
 		{"cpus = 2 # two", "\"cpus\" is \"2 # two\", it must be a number from 1 to 64; put "
 				   "a comment on a line of its own"},
+		{"weight = 0", "\"weight\" is \"0\", it must be a number from 1 to 65535"},
+		{"weight = 65536", "\"weight\" is \"65536\", it must be a number from 1 to 65535"},
+		{"cap = 50%", "\"cap\" is \"50%\", it must be percent of one CPU from 0 to 6400, "
+			      "such as 150, 0 for no limit"},
+		{"cap = 6401", "\"cap\" is \"6401\", it must be percent of one CPU from 0 to 6400, "
+			       "such as 150, 0 for no limit"},
+		{"cap = 101\n# one CPU is the default",
+		 "\"cap\" is \"101\", with \"cpus = 1\" it must be at most 100"},
+		{"cap = 401\ncpus = 4",
+		 "\"cap\" is \"401\", with \"cpus = 4\" it must be at most 400"},
+		{"cpuset =", "\"cpuset\" has no value, it must be " CPUSET},
+		{"cpuset = none", "\"cpuset\" is \"none\", it must be " CPUSET},
+		{"cpuset = 64", "\"cpuset\" is \"64\", it must be " CPUSET},
+		{"cpuset = 60-64", "\"cpuset\" is \"60-64\", it must be " CPUSET},
+		{"cpuset = 0-0xffffffffffffffff",
+		 "\"cpuset\" is \"0-0xffffffffffffffff\", it must be " CPUSET},
+		{"cpuset = 3-2", "\"cpuset\" is \"3-2\", it must be " CPUSET},
+		{"cpuset = 1,", "\"cpuset\" is \"1,\", it must be " CPUSET},
+		{"cpuset = ,1", "\"cpuset\" is \",1\", it must be " CPUSET},
+		{"cpuset = 1,,2", "\"cpuset\" is \"1,,2\", it must be " CPUSET},
+		{"cpuset = 1-", "\"cpuset\" is \"1-\", it must be " CPUSET},
+		{"cpuset = -1", "\"cpuset\" is \"-1\", it must be " CPUSET},
+		{"cpuset = 1-2-3", "\"cpuset\" is \"1-2-3\", it must be " CPUSET},
+		{"cpuset = 1 2", "\"cpuset\" is \"1 2\", it must be " CPUSET},
+		{"cpuset = 1,all", "\"cpuset\" is \"1,all\", it must be " CPUSET},
+		{"test-device = 1", "\"test-device\" is \"1\", it must be yes or no"},
 		{"console = maybe", "\"console\" is \"maybe\", it must be yes or no"},
 		{"autostart = YES", "\"autostart\" is \"YES\", it must be yes or no"},
 		{"debug-exit = 0", "\"debug-exit\" is \"0\", it must be an I/O port from 1 to "
@@ -189,6 +233,42 @@ static void test_bad_lines(void **state)
 	}
 }
 
+/* What each form of a number of CPUs, a cap and a set of CPUs gives. */
+static void test_scheduling(void **state)
+{
+	static const struct {
+		const char *lines;
+		unsigned cpus, cap;
+		uint64_t cpuset;
+	} cases[] = {
+		{"", 1, 0, UINT64_MAX},
+		{"cpus = 64\ncap = 6400", 64, 6400, UINT64_MAX},
+		{"cap = 400\ncpus = 4", 4, 400, UINT64_MAX},
+		{"cap = 100", 1, 100, UINT64_MAX},
+		{"cap = 0", 1, 0, UINT64_MAX},
+		{"cpuset = all", 1, 0, UINT64_MAX},
+		{"cpuset = 0-63", 1, 0, UINT64_MAX},
+		{"cpuset = 0-63,1", 1, 0, UINT64_MAX},
+		{"cpuset = 0", 1, 0, 1},
+		{"cpuset = 63", 1, 0, BIT(63)},
+		{"cpuset = 4-4", 1, 0, 1 << 4},
+		{"cpuset = 0x10 - 17 ,\t3", 1, 0, 1 << 16 | 1 << 17 | 1 << 3},
+		{"cpuset = 5,0-3,2-6", 1, 0, 0x7f},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char text[128];
+
+		snprintf(text, sizeof(text), "[vm a]\nkernel = k\n%s", cases[i].lines);
+		parse(text);
+		assert_int_equal(message_count, 0);
+		assert_int_equal(vms[0].cpus, cases[i].cpus);
+		assert_int_equal(vms[0].cap, cases[i].cap);
+		assert_true(vms[0].cpuset == cases[i].cpuset);
+	}
+}
+
 static void test_bad_sections(void **state)
 {
 	static const struct {
@@ -222,6 +302,16 @@ static void test_bad_sections(void **state)
 		assert_int_equal(message_count, 1);
 		assert_string_equal(messages[0], message);
 	}
+	/* A section that is dropped at the next header leaves that one's line alone. */
+	parse("[vm a]\n[vm b]\nkernel=k\n[vm b]\n");
+	assert_int_equal(vms[0].line, 2);
+	assert_string_equal(messages[1], "socle.conf:4: there is a [vm b] in line 2 already, "
+					 "choose another name");
+	/* A cap is checked where it stands. */
+	parse("[vm a]\nkernel = k\ncap = 900\ncpus = 8\n\n[vm b]\nkernel = k");
+	assert_int_equal(message_count, 1);
+	assert_string_equal(messages[0], "socle.conf:3: \"cap\" is \"900\", with \"cpus = 8\" it "
+					 "must be at most 800");
 }
 
 static void test_limits(void **state)
@@ -300,12 +390,12 @@ static void test_documented(void **state)
 	assert_non_null(file);
 	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
 	fclose(file);
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+	for (size_t i = 0; i < conf_key_count; i++) {
 		char row[64];
 
-		snprintf(row, sizeof(row), "\n| `%s` |", keys[i].name);
+		snprintf(row, sizeof(row), "\n| `%s` |", conf_keys[i].name);
 		if (!strstr(text, row))
-			fail_msg("docs/configuration.md lacks the key %s", keys[i].name);
+			fail_msg("docs/configuration.md lacks the key %s", conf_keys[i].name);
 	}
 }
 
@@ -313,7 +403,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_everything),   cmocka_unit_test(test_bad_lines),
-		cmocka_unit_test(test_bad_sections), cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_scheduling),   cmocka_unit_test(test_bad_sections),
+		 cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_odd_texts),    cmocka_unit_test(test_documented),
 	};
 

@@ -179,11 +179,38 @@ const char *cpu_feature_name(enum cpu_feature f)
 	return f == CPU_SVM ? "svm" : "none";
 }
 
-const struct frames_account *frames_account(void)
+void frames_account_read(struct frames_account *account)
 {
-	static const struct frames_account account = {.total = 8 * MiB};
+	*account = (struct frames_account){.total = 8 * MiB};
+}
 
-	return &account;
+static struct cpu cpus[2] = {
+	{.apic_id = 4, .interrupts = {[HOST_VEC_TIMER] = 10, [HOST_VEC_KICK] = 11}},
+	{.id = 1, .apic_id = 6, .interrupts = {[HOST_VEC_TIMER] = 12, [HOST_VEC_KICK] = 13}},
+};
+struct cpu *all_cpus[CPU_MAX] = {&cpus[0], &cpus[1]};
+unsigned cpu_count = 2;
+static unsigned pokes; /* of the boot CPU */
+
+uint64_t sched_idle_ns(unsigned cpu)
+{
+	return (cpu + 7) * NS_PER_MS + 999999;
+}
+
+void sched_print(unsigned cpu, struct format_sink *sink)
+{
+	format_sink(sink, "cpu%u's queue\n", cpu);
+}
+
+void sched_print_vm(struct vm *vm, struct format_sink *sink)
+{
+	format_sink(sink, "vCPUs of %s\n", vm->settings.name);
+}
+
+void sched_poke(unsigned cpu)
+{
+	assert_int_equal(cpu, 0);
+	pokes++;
 }
 
 static void print_exits(struct vm *vm, struct format_sink *sink)
@@ -201,6 +228,7 @@ static unsigned tx_ready;
 
 void uart_connect(struct uart *u, struct uart_sink *sink)
 {
+	assert_true(vms[0].chips.held);
 	u->sink = sink;
 }
 
@@ -209,6 +237,7 @@ size_t uart_receive(struct uart *u, const uint8_t *data, size_t len)
 	size_t n = MIN(len, uart_takes);
 
 	assert_ptr_equal(u, &uart);
+	assert_true(vms[0].chips.held);
 	assert_true(typed_len + n <= sizeof(typed));
 	memcpy(typed + typed_len, data, n);
 	typed_len += n;
@@ -222,13 +251,32 @@ size_t uart_receive(struct uart *u, const uint8_t *data, size_t len)
 void uart_tx_ready(struct uart *u)
 {
 	assert_ptr_equal(u, &uart);
+	assert_true(vms[0].chips.held);
 	tx_ready++;
+}
+
+/* By its UART, whose VM's lock is held. */
+static bool guest_puts(uint8_t byte)
+{
+	bool taken;
+
+	spin_lock(&vms[0].chips);
+	taken = guest.sink.put(&guest.sink, byte);
+	spin_unlock(&vms[0].chips);
+	return taken;
+}
+
+static void guest_reads(void)
+{
+	spin_lock(&vms[0].chips);
+	guest.sink.rx_room(&guest.sink);
+	spin_unlock(&vms[0].chips);
 }
 
 static bool guest_prints(const char *text)
 {
 	for (; *text; text++) {
-		if (!guest.sink.put(&guest.sink, (uint8_t)*text))
+		if (!guest_puts((uint8_t)*text))
 			return false;
 	}
 	return true;
@@ -247,10 +295,12 @@ static int fresh(void **state)
 	terminal_clear();
 	any_bytes = false;
 	out_room = uart_takes = SIZE_MAX;
-	typed_len = tx_ready = 0;
+	typed_len = tx_ready = pokes = 0;
+	test_cpu_index = 0;
 	called[0] = '\0';
 	vm_count = 2;
 	for (unsigned i = 0; i < 2; i++) {
+		assert_false(vms[i].chips.held);
 		vms[i].state = VM_STOPPED;
 		vms[i].exit = VM_EXIT_NONE;
 	}
@@ -396,6 +446,12 @@ static void test_answers(void **state)
 				      "the administrator");
 	answer("vm show other", "debug-exit = 0xf4");
 	answer("stats linux", "  cpuid 7");
+	answer("cpu", "cpu1: APIC ID 6, 8 ms idle, interrupts: timer 12, kick 13");
+	assert_string_equal(shown(2), "cpu0: APIC ID 4, 7 ms idle, interrupts: timer 10, kick 11");
+	answer("sched", "vCPUs of other");
+	assert_string_equal(shown(2), "vCPUs of linux");
+	assert_string_equal(shown(3), "cpu1's queue");
+	assert_string_equal(shown(4), "cpu0's queue");
 	answer("log", "an old line");
 	answer("features", "missing: none none none none none none none none none none none none "
 			   "none none none none none none none none none none none");
@@ -549,7 +605,7 @@ static void test_lost_output(void **state)
 	(void)state;
 	any_bytes = true;
 	for (unsigned i = 0; i < CONSOLE_OUTPUT; i++)
-		assert_true(guest.sink.put(&guest.sink, 'a'));
+		assert_true(guest_puts('a'));
 	assert_int_equal(guest.lost, 0);
 	assert_true(guest_prints("\r\nend"));
 	assert_int_equal(guest.lost, 5);
@@ -568,7 +624,7 @@ static void test_slow_line(void **state)
 	vms[0].state = VM_RUNNING;
 	type("\x1d");
 	out_room = 0;
-	while (guest.sink.put(&guest.sink, (uint8_t)('a' + sent % 26)))
+	while (guest_puts((uint8_t)('a' + sent % 26)))
 		sent++;
 	assert_int_equal(sent, CONSOLE_OUTPUT);
 	console_poll();
@@ -588,6 +644,42 @@ static void test_slow_line(void **state)
 	assert_true(guest_prints("z"));
 }
 
+/* The line is the boot CPU's: a guest on another one leaves its output and asks for it. */
+static void test_other_cpu(void **state)
+{
+	(void)state;
+	vms[0].state = VM_RUNNING;
+	type("\x1d");
+	test_cpu_index = 1;
+	assert_true(guest_prints("from afar"));
+	assert_int_equal(column, 0);
+	assert_true(pokes > 0);
+	test_cpu_index = 0;
+	assert_true(console_waiting());
+	console_poll();
+	assert_string_equal(shown(0), "from afar");
+	assert_false(console_waiting());
+	any_bytes = true; /* longer than a line */
+	/* The ring is full: it waits until the boot CPU has made room. */
+	test_cpu_index = 1;
+	while (guest_prints("x"))
+		;
+	assert_int_equal(guest.written - guest.shown, CONSOLE_OUTPUT);
+	pokes = 0;
+	assert_false(guest_prints("y"));
+	assert_int_equal(pokes, 1);
+	assert_int_equal(tx_ready, 0);
+	test_cpu_index = 0;
+	console_poll();
+	assert_int_equal(tx_ready, 1);
+	/* Behind the prompt nobody is asked. */
+	type("\x1d");
+	test_cpu_index = 1;
+	pokes = 0;
+	assert_true(guest_prints("z"));
+	assert_int_equal(pokes, 0);
+}
+
 static void test_waiting_input(void **state)
 {
 	(void)state;
@@ -597,10 +689,10 @@ static void test_waiting_input(void **state)
 	type("hello");
 	assert_int_equal(typed_len, 0);
 	uart_takes = 3;
-	guest.sink.rx_room(&guest.sink);
+	guest_reads();
 	assert_int_equal(typed_len, 3);
 	uart_takes = SIZE_MAX;
-	guest.sink.rx_room(&guest.sink);
+	guest_reads();
 	assert_int_equal(typed_len, 5);
 	assert_memory_equal(typed, "hello", 5);
 
@@ -613,7 +705,7 @@ static void test_waiting_input(void **state)
 	assert_null(mux_front());
 	console_guest_started(&vms[0]);
 	uart_takes = SIZE_MAX;
-	guest.sink.rx_room(&guest.sink);
+	guest_reads();
 	assert_int_equal(typed_len, 5);
 }
 
@@ -686,7 +778,7 @@ static void test_random(void **state)
 			console_input((uint8_t)random_number());
 			break;
 		case 1:
-			guest.sink.put(&guest.sink, (uint8_t)random_number());
+			guest_puts((uint8_t)random_number());
 			break;
 		case 2:
 			if (random_number() % 64 == 0)
@@ -726,6 +818,7 @@ int main(void)
 		cmocka_unit_test_setup(test_switching, fresh),
 		cmocka_unit_test_setup(test_lost_output, fresh),
 		cmocka_unit_test_setup(test_slow_line, fresh),
+		cmocka_unit_test_setup(test_other_cpu, fresh),
 		cmocka_unit_test_setup(test_waiting_input, fresh),
 		cmocka_unit_test_setup(test_stopped_guest, fresh),
 		cmocka_unit_test_setup(test_noise, fresh),

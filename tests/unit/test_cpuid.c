@@ -15,6 +15,7 @@ static uint64_t mock_xcr0 = 3;
 #define cpuid(leaf, subleaf) mock_cpuid(leaf, subleaf)
 #define xgetbv(index)	     ((void)(index), mock_xcr0)
 #include "../../arch/x86/guest/cpuid.c"
+#include "../../arch/x86/guest/cpuid_topology.c"
 
 struct cpu_info cpu_info = {.feature[CPU_XSAVE] = true};
 uint64_t tsc_hz = 2400000000;
@@ -30,6 +31,14 @@ static struct cpuid mock_cpuid(uint32_t leaf, uint32_t subleaf)
 		[9] = {8, 2688, 2, 0},
 	};
 
+	/* Types data, code, unified; a host with two threads in each of 16 cores. */
+	static const struct cpuid caches[4] = {
+		{0x3c004121, 0x02c0003f, 0x3f, 0xf0},
+		{0x3c004122, 0x01c0003f, 0x3f, 0xf0},
+		{0x3c004143, 0x03c0003f, 0x3ff, 0xf0},
+		{0x3c07c363, 0x03c0f03f, 0x7fff, 0xf7},
+	};
+
 	if (leaf == 0)
 		return (struct cpuid){max_basic, 0x68747541, 0x444d4163, 0x69746e65};
 	if (leaf == 0x80000000)
@@ -37,6 +46,8 @@ static struct cpuid mock_cpuid(uint32_t leaf, uint32_t subleaf)
 	/* Intel answers with the last basic leaf for those beyond. */
 	if ((leaf < 0x80000000 && leaf > max_basic) || leaf > max_extended)
 		return (struct cpuid){0xbad, 0xbad, 0xbad, 0xbad};
+	if (leaf == 4 || leaf == 0x8000001d)
+		return subleaf < ARRAY_SIZE(caches) ? caches[subleaf] : (struct cpuid){0};
 	if (leaf == 0xd && subleaf > 1)
 		return subleaf < 10 ? parts[subleaf] : (struct cpuid){0};
 	return (struct cpuid){host_fill, host_fill, host_fill, host_fill};
@@ -65,6 +76,7 @@ static int setup(void **state __unused)
 	max_extended = 0x80000020;
 	mock_xcr0 = 3;
 	cpu_info.feature[CPU_XSAVE] = true;
+	cpu_info.vendor = CPU_VENDOR_AMD;
 	build(UINT32_MAX, 1);
 	return 0;
 }
@@ -142,10 +154,11 @@ static void hidden_features(void **state __unused)
 	/* Leaves of things that no guest has: MONITOR, performance counters, SGX, PT, SVM, SEV. */
 	for (uint32_t leaf = 0; leaf < 0x20; leaf++)
 		for (uint32_t sub = 0; sub < 4; sub++)
-			if (leaf > 1 && leaf != 7 && leaf != 0xb && leaf != 0xd)
+			if (leaf > 1 && leaf != 4 && leaf != 7 && leaf != 0xb && leaf != 0xd)
 				is_zero(leaf, sub);
 	for (uint32_t leaf = 0x80000009; leaf < 0x80000100; leaf++)
-		is_zero(leaf, 0);
+		if (leaf != 0x8000001d && leaf != 0x8000001e)
+			is_zero(leaf, 0);
 }
 
 static void provided_whatever_the_host_has(void **state __unused)
@@ -173,7 +186,8 @@ static void limits(void **state __unused)
 {
 	assert_int_equal(get(0, 0).eax, 0xd);
 	assert_int_equal(get(0, 0).ebx, 0x68747541);
-	assert_int_equal(get(0x80000000, 0).eax, 0x80000008);
+	assert_int_equal(get(0x80000000, 0).eax, 0x8000001e);
+	assert_true(model.entries <= CPUID_ENTRIES);
 	cpu_info.feature[CPU_XSAVE] = false;
 	build(UINT32_MAX, 1);
 	assert_int_equal(get(0, 0).eax, 0xb);
@@ -252,30 +266,119 @@ static void depends_on_state(void **state __unused)
 	assert_int_equal(get(1, 0).ecx >> 27 & 1, 0);
 }
 
-static void processors(void **state __unused)
+/* How many bits number @cpus cores: more APIC IDs than that are possible. */
+static unsigned id_bits(unsigned cpus)
 {
-	for (unsigned cpus = 1; cpus <= 16; cpus++) {
-		unsigned bits = 0;
+	unsigned bits = 0;
 
-		while (1u << bits < cpus)
-			bits++;
-		build(0xffff, cpus);
-		v.base.id = cpus - 1;
-		assert_int_equal(get(1, 0).ebx >> 24, cpus - 1);
-		assert_int_equal(get(1, 0).ebx >> 16 & 0xff, cpus);
-		assert_int_equal(get(1, 0).edx >> 28 & 1, cpus > 1);
-		assert_int_equal(get(0x80000008, 0).ecx & 0xff, cpus - 1);
-		assert_int_equal(get(0xb, 0).eax, 0);
-		assert_int_equal(get(0xb, 0).ecx, 0x100);
-		assert_int_equal(get(0xb, 1).eax, bits);
-		assert_int_equal(get(0xb, 1).ebx, cpus);
-		assert_int_equal(get(0xb, 1).ecx, 0x201);
-		/* Invalid levels: only the subleaf and the ID. */
-		assert_int_equal(get(0xb, 2).ecx, 2);
-		assert_int_equal(get(0xb, 2).eax | get(0xb, 2).ebx, 0);
-		for (uint32_t sub = 0; sub < 4; sub++)
-			assert_int_equal(get(0xb, sub).edx, cpus - 1);
+	while (1u << bits < cpus)
+		bits++;
+	return bits;
+}
+
+/* What both vendors' processors say, of the last vCPU of @cpus. */
+static void check_common(unsigned cpus)
+{
+	unsigned id = cpus - 1;
+
+	v.base.id = id;
+	assert_int_equal(get(1, 0).ebx >> 24, id);
+	assert_int_equal(get(1, 0).ebx >> 16 & 0xff, cpus);
+	assert_int_equal(get(1, 0).edx >> 28 & 1, cpus > 1);
+	assert_int_equal(get(0xb, 0).eax, 0);
+	assert_int_equal(get(0xb, 0).ebx, 1);
+	assert_int_equal(get(0xb, 0).ecx, 0x100);
+	assert_int_equal(get(0xb, 1).eax, id_bits(cpus));
+	assert_int_equal(get(0xb, 1).ebx, cpus);
+	assert_int_equal(get(0xb, 1).ecx, 0x201);
+	/* Invalid levels: only the subleaf and the ID. */
+	assert_int_equal(get(0xb, 2).ecx, 2);
+	assert_int_equal(get(0xb, 2).eax | get(0xb, 2).ebx, 0);
+	for (uint32_t sub = 0; sub < 4; sub++)
+		assert_int_equal(get(0xb, sub).edx, id);
+	is_zero(0x1f, 0);
+}
+
+static const unsigned cpu_counts[] = {1, 2, 3, 4, 6, 63, 64};
+
+/* SDM vol. 2, CPUID, leaf 04H: what a cache is stays, who shares it does not. */
+static void processors_intel(void **state __unused)
+{
+	cpu_info.vendor = CPU_VENDOR_INTEL;
+	max_extended = 0x80000008;
+	for (unsigned i = 0; i < ARRAY_SIZE(cpu_counts); i++) {
+		unsigned cpus = cpu_counts[i], ids = 1u << id_bits(cpus);
+
+		build(UINT32_MAX, cpus);
+		check_common(cpus);
+		for (uint32_t sub = 0; sub < 4; sub++) {
+			struct cpuid host = mock_cpuid(4, sub), r = get(4, sub);
+
+			assert_int_equal(r.eax & 0x3ff, host.eax & 0x3ff);
+			assert_int_equal(r.eax >> 14 & 0xfff, sub == 3 ? ids - 1 : 0);
+			assert_int_equal(r.eax >> 26, ids - 1);
+			assert_int_equal(r.ebx, host.ebx);
+			assert_int_equal(r.ecx, host.ecx);
+			assert_int_equal(r.edx, host.edx & 7);
+		}
+		for (uint32_t sub = 4; sub < 8; sub++)
+			is_zero(4, sub);
+		assert_int_equal(get(0x80000008, 0).ecx, 0);
+		assert_int_equal(get(0x80000001, 0).ecx >> 1 & 1, 0);
+		assert_int_equal(get(0x80000001, 0).ecx >> 22 & 1, 0);
+		assert_int_equal(get(0x80000000, 0).eax, 0x80000008);
+		is_zero(0x8000001d, 0);
+		is_zero(0x8000001e, 0);
 	}
+}
+
+static void processors_amd(void **state __unused)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(cpu_counts); i++) {
+		unsigned cpus = cpu_counts[i];
+		struct cpuid r;
+
+		build(UINT32_MAX, cpus);
+		check_common(cpus);
+		assert_int_equal(get(0x80000008, 0).ecx, id_bits(cpus) << 12 | (cpus - 1));
+		assert_int_equal(get(0x80000001, 0).ecx >> 1 & 1, cpus > 1);
+		assert_int_equal(get(0x80000001, 0).ecx >> 22 & 1, 1);
+		for (uint32_t sub = 0; sub < 4; sub++) {
+			struct cpuid host = mock_cpuid(0x8000001d, sub);
+
+			r = get(0x8000001d, sub);
+			assert_int_equal(r.eax & 0x3ff, host.eax & 0x3ff);
+			assert_int_equal(r.eax >> 14 & 0xfff, sub == 3 ? cpus - 1 : 0);
+			assert_int_equal(r.eax >> 26, 0);
+			assert_int_equal(r.ebx, host.ebx);
+			assert_int_equal(r.ecx, host.ecx);
+			assert_int_equal(r.edx, host.edx & 3);
+		}
+		is_zero(0x8000001d, 4);
+		r = get(0x8000001e, 0);
+		assert_int_equal(r.eax, cpus - 1);
+		assert_int_equal(r.ebx, cpus - 1); /* the core; bits 15:8, threads less one, are 0 */
+		assert_int_equal(r.ecx | r.edx, 0);
+	}
+}
+
+/* Of AMD's topology extensions the guest sees all or nothing. */
+static void no_topology_extensions(void **state __unused)
+{
+	max_extended = 0x8000001d;
+	build(UINT32_MAX, 6);
+	assert_int_equal(get(0x80000001, 0).ecx >> 22 & 1, 0);
+	assert_int_equal(get(0x80000000, 0).eax, 0x80000008);
+	max_extended = 0x80000020;
+	build(~(1u << 22), 6);
+	v.base.id = 5;
+	assert_int_equal(get(0x80000000, 0).eax, 0x80000008);
+	is_zero(0x8000001d, 0);
+	is_zero(0x8000001e, 0);
+	/* The older leaves do without. */
+	check_common(6);
+	assert_int_equal(get(0x80000008, 0).ecx, 3 << 12 | 5);
+	assert_int_equal(get(0x80000001, 0).ecx >> 1 & 1, 1);
 }
 
 /* SDM vol. 1, 13.4.3: the area reaches to the end of the last part that is on. */
@@ -323,6 +426,8 @@ static void fast_path(void **state __unused)
 	assert_true(taken > 20);
 	assert_null(cpuid_guest_fast(&model, 0x80000001));
 	assert_null(cpuid_guest_fast(&model, 1));
+	assert_null(cpuid_guest_fast(&model, 4));
+	assert_null(cpuid_guest_fast(&model, 0xb));
 	assert_null(cpuid_guest_fast(&model, 0xd));
 	assert_null(cpuid_guest_fast(&model, UINT32_MAX));
 }
@@ -337,7 +442,9 @@ int main(void)
 		cmocka_unit_test_setup(out_of_range, setup),
 		cmocka_unit_test_setup(subleaves, setup),
 		cmocka_unit_test_setup(depends_on_state, setup),
-		cmocka_unit_test_setup(processors, setup),
+		cmocka_unit_test_setup(processors_intel, setup),
+		cmocka_unit_test_setup(processors_amd, setup),
+		cmocka_unit_test_setup(no_topology_extensions, setup),
 		cmocka_unit_test_setup(xsave_sizes, setup),
 		cmocka_unit_test_setup(fast_path, setup),
 	};

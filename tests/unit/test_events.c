@@ -39,18 +39,45 @@ static void mock_requeue(struct x86_vcpu *vcpu, uint8_t vector)
 	requeued = vector;
 }
 
+static unsigned timers, inits; /* calls of timer(), init() */
+
+static void mock_timer(struct x86_vcpu *vcpu)
+{
+	assert_ptr_equal(vcpu, &v);
+	timers++;
+}
+
+static void mock_init(struct x86_vcpu *vcpu)
+{
+	assert_ptr_equal(vcpu, &v);
+	inits++;
+}
+
+static uint8_t mock_startup(struct x86_vcpu *vcpu)
+{
+	assert_ptr_equal(vcpu, &v);
+	return 0x9a;
+}
+
 static const struct x86_window open_window = {true, true}, shut;
 
 static int setup(void **state __unused)
 {
-	static const struct x86_irq_source mock = {mock_pending, mock_pending, mock_accept,
-						   mock_requeue};
+	static const struct x86_irq_source mock = {
+		.pending = mock_pending,
+		.injectable = mock_pending,
+		.accept = mock_accept,
+		.requeue = mock_requeue,
+		.timer = mock_timer,
+		.init = mock_init,
+		.startup = mock_startup,
+	};
 
 	events_bind(&mock);
 	events_reset(&v.events);
 	v.stats = (struct x86_stats){0};
 	irq = second = -1;
-	accepted = 0;
+	accepted = timers = inits = 0;
 	return 0;
 }
 
@@ -412,6 +439,26 @@ static void what_wakes_from_halt(void **state __unused)
 	assert_true(events_wakeup(&v, false));
 }
 
+/* What others ask for goes to the source of interrupts; INIT forgets every event. */
+static void requests(void **state __unused)
+{
+	assert_true(raise_vector(VEC_GP));
+	events_nmi(&v.events);
+	events_timer(&v);
+	assert_int_equal(timers, 1);
+	assert_int_equal(events_startup(&v), 0x9a);
+	assert_true(events_wakeup(&v, false));
+	assert_int_equal(inits, 0);
+	events_interrupted(&v.events, &(struct x86_event){.type = EVENT_NMI, .vector = 2});
+	v.events.nmi_blocked = true;
+	events_init(&v);
+	assert_int_equal(inits, 1);
+	assert_false(events_wakeup(&v, true));
+	assert_int_equal(next(open_window, NULL, NULL), -1);
+	events_nmi(&v.events);
+	assert_true(events_wakeup(&v, false));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -428,6 +475,7 @@ int main(void)
 		cmocka_unit_test_setup(debug_payload, setup),
 		cmocka_unit_test_setup(other_vectors_have_no_payload, setup),
 		cmocka_unit_test_setup(what_wakes_from_halt, setup),
+		cmocka_unit_test_setup(requests, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

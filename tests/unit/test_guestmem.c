@@ -9,10 +9,12 @@
 
 #include "panic_mock.h"
 #include "memory_mock.h"
-#include "../../mm/frames.c"
+#include "frames_check.h"
 #include "../../mm/pagetable.c"
+#include "../../mm/pt_live.c"
 #include "../../mm/pt_x86.c"
 #include "../../mm/guestmem.c"
+#include "../../mm/guestmove.c"
 
 enum { OWNER = OWNER_VM + 4 };
 
@@ -27,7 +29,7 @@ static void start(uint64_t machine, uint64_t guest)
 	frames_init(&range, 1);
 	frames_all_mapped();
 	pt_x86_init(false);
-	free_before = frames_account()->held[OWNER_FREE];
+	free_before = held_by(OWNER_FREE);
 	mem = (struct guest_mem){.owner = OWNER};
 	guest_mem_layout(&mem, guest);
 	assert_int_equal(guest_mem_open(&mem, &pt_format_npt), 0);
@@ -42,14 +44,14 @@ static int setup(void **state __unused)
 /* Whatever a test did: closing gives all back, zeroed. */
 static int teardown(void **state __unused)
 {
-	uint64_t generation = mem.generation;
+	uint64_t epoch = mem.epoch;
 
 	guest_mem_close(&mem);
 	assert_int_equal(mem.populated, 0);
-	assert_true(mem.generation > generation);
-	assert_int_equal(frames_account()->held[OWNER], 0);
-	assert_int_equal(frames_account()->held[OWNER + 1], 0);
-	assert_int_equal(frames_account()->held[OWNER_FREE], free_before);
+	assert_true(mem.epoch > epoch);
+	assert_int_equal(held_by(OWNER), 0);
+	assert_int_equal(held_by(OWNER + 1), 0);
+	assert_int_equal(held_by(OWNER_FREE), free_before);
 	/* Whoever gets it next finds nothing of it. */
 	for (uint64_t pa; (pa = frame_alloc(FRAME_2M, OWNER_CORE));)
 		assert_true(all_zero(phys_to_virt(pa), 2 * MiB));
@@ -119,8 +121,8 @@ static void populates_the_largest_frame(void **state __unused)
 	assert_int_equal(guest_populate(&mem, 0xc0000), 0);
 	assert_int_equal(pt_lookup(&mem.pt, 0x9f000).level, FRAME_4K);
 	assert_int_equal(mem.populated, 2 * MiB + 2 * PAGE_SIZE);
-	assert_int_equal(frames_account()->held[OWNER], mem.populated);
-	assert_int_equal(frames_account()->held[OWNER + 1], mem.pt.table_bytes);
+	assert_int_equal(held_by(OWNER), mem.populated);
+	assert_int_equal(held_by(OWNER + 1), mem.pt.table_bytes);
 	/* What is around a populated page stays a page. */
 	assert_int_equal(guest_populate(&mem, 0x1fffff), 0);
 	assert_int_equal(pt_lookup(&mem.pt, 0x1ff000).level, FRAME_4K);
@@ -202,13 +204,13 @@ static void runs_out_of_memory(void **state __unused)
 		gpa += pt_lookup(&mem.pt, gpa).level == FRAME_2M ? 2 * MiB : PAGE_SIZE;
 	assert_int_equal(status, -S_NOMEM);
 	assert_true(mem.populated > 56 * MiB);
-	assert_int_equal(frames_account()->held[OWNER], mem.populated);
+	assert_int_equal(held_by(OWNER), mem.populated);
 	assert_null(guest_ptr(&mem, gpa));
 	assert_int_equal(guest_write(&mem, gpa, &byte, 1), -S_NOMEM);
 	assert_int_equal(guest_read(&mem, gpa, &byte, 1), -S_NOMEM);
 	/* A page for which there is no table is not kept. */
 	assert_int_equal(guest_populate(&mem, 0x1000), -S_NOMEM);
-	assert_int_equal(frames_account()->held[OWNER], mem.populated);
+	assert_int_equal(held_by(OWNER), mem.populated);
 	/* What is there goes on working. */
 	assert_int_equal(guest_write(&mem, 4 * GiB, &byte, 1), 0);
 }
@@ -225,9 +227,9 @@ static void a_table_that_cannot_be_had(void **state __unused)
 	frame_free(first, FRAME_4K, OWNER_CORE);
 	assert_int_equal(guest_populate(&mem, 0x1000), -S_NOMEM);
 	assert_int_equal(mem.populated, 0);
-	assert_int_equal(frames_account()->held[OWNER], 0);
-	assert_int_equal(frames_account()->held[OWNER + 1], mem.pt.table_bytes);
-	free_before = frames_account()->held[OWNER_FREE] + mem.pt.table_bytes;
+	assert_int_equal(held_by(OWNER), 0);
+	assert_int_equal(held_by(OWNER + 1), mem.pt.table_bytes);
+	free_before = held_by(OWNER_FREE) + mem.pt.table_bytes;
 }
 
 static void a_closed_space_has_no_memory(void **state __unused)
@@ -247,7 +249,7 @@ static int setup_gib(void **state __unused)
 	machine_alias(GiB, GiB);
 	pt_x86_init(true);
 	for (uint64_t i = 512; i < 1024; i++)
-		blocks[i].clean = true;
+		make_clean(i, true);
 	return 0;
 }
 
@@ -256,16 +258,229 @@ static void a_gib_at_once(void **state __unused)
 	assert_int_equal(guest_populate(&mem, 5 * GiB + 123), 0);
 	assert_int_equal(mem.populated, GiB);
 	assert_int_equal(pt_lookup(&mem.pt, 5 * GiB).level, FRAME_1G);
-	assert_int_equal(frames_account()->held[OWNER], GiB);
+	assert_int_equal(held_by(OWNER), GiB);
 	/* No second one: a smaller frame, and nothing lost. */
 	assert_int_equal(guest_populate(&mem, 4 * GiB), 0);
 	assert_int_equal(mem.populated, GiB + 2 * MiB);
 	guest_mem_close(&mem);
-	assert_int_equal(frames_account()->held[OWNER_FREE], free_before);
+	assert_int_equal(held_by(OWNER_FREE), free_before);
+}
+
+static unsigned flushes;
+static void (*during_flush)(void);
+
+static void flush(void *arg)
+{
+	flushes++;
+	assert_ptr_equal(arg, &flushes);
+	assert_int_equal(mem.move, GUEST_MOVE_WAITING);
+	if (during_flush)
+		during_flush();
+}
+
+static int setup_move(void **state)
+{
+	flushes = 0;
+	during_flush = NULL;
+	return setup(state);
+}
+
+/* Fills 4 KiB at @gpa with something of its own; returns where it is. */
+static uint64_t fill_page(uint64_t gpa)
+{
+	uint64_t *p = guest_ptr(&mem, gpa);
+
+	for (unsigned i = 0; i < PAGE_SIZE / 8; i++)
+		p[i] = gpa * 3 + i;
+	return virt_to_phys(p);
+}
+
+static bool is_filled(uint64_t gpa)
+{
+	uint64_t *p = guest_ptr(&mem, gpa);
+
+	for (unsigned i = 0; i < PAGE_SIZE / 8; i++)
+		if (p[i] != gpa * 3 + i)
+			return false;
+	return true;
+}
+
+static void frozen_while_flushing(void)
+{
+	assert_int_equal(pt_lookup(&mem.pt, 16 * MiB + 3 * PAGE_SIZE).kind, PTE_FROZEN);
+	assert_int_equal(guest_populate(&mem, 16 * MiB + 3 * PAGE_SIZE), -S_AGAIN);
+	assert_int_equal(guest_replace(&mem, 16 * MiB, flush, &flushes), -S_BUSY);
+	assert_int_equal(guest_discard(&mem, 16 * MiB, flush, &flushes), -S_BUSY);
+	assert_true(guest_mem_stale(&mem));
+	assert_false(guest_mem_seen_by(&mem, 0));
+	/* Elsewhere life goes on. */
+	assert_int_equal(guest_populate(&mem, 8 * MiB), 0);
+}
+
+static void moves_a_page(void **state __unused)
+{
+	const uint64_t gpa = 16 * MiB, moved = gpa + 3 * PAGE_SIZE;
+	uint64_t where[5], epoch, populated;
+
+	/* In a frame of 2 MiB, then in one of its own. */
+	for (unsigned i = 0; i < ARRAY_SIZE(where); i++)
+		where[i] = fill_page(gpa + i * PAGE_SIZE);
+	assert_int_equal(pt_lookup(&mem.pt, gpa).level, FRAME_2M);
+	assert_int_equal(guest_populate(&mem, 8 * MiB), 0);
+	during_flush = frozen_while_flushing;
+	populated = mem.populated;
+	for (unsigned round = 0; round < 3; round++) {
+		guest_mem_seen(&mem, guest_mem_epoch(&mem));
+		assert_false(guest_mem_stale(&mem));
+		assert_true(guest_mem_seen_by(&mem, 0));
+		epoch = guest_mem_epoch(&mem);
+		assert_int_equal(guest_replace(&mem, moved + 77, flush, &flushes), 0);
+		assert_int_equal(flushes, round + 1);
+		assert_true(guest_mem_epoch(&mem) > epoch);
+		assert_true(guest_mem_stale(&mem));
+		for (unsigned i = 0; i < ARRAY_SIZE(where); i++) {
+			struct pt_mapping m = pt_lookup(&mem.pt, gpa + i * PAGE_SIZE);
+
+			assert_int_equal(m.level, FRAME_4K);
+			assert_int_equal(m.prot, PT_READ | PT_WRITE | PT_EXEC);
+			if (i == 3)
+				assert_int_not_equal(m.pa, where[i]);
+			else
+				assert_int_equal(m.pa, where[i]);
+			assert_true(is_filled(gpa + i * PAGE_SIZE));
+		}
+		/* Where it was is free, and clean. */
+		assert_true(all_zero(phys_to_virt(where[3]), PAGE_SIZE));
+		where[3] = pt_lookup(&mem.pt, moved).pa;
+		assert_int_equal(mem.populated, populated);
+		assert_int_equal(held_by(OWNER), populated);
+		assert_int_equal(held_by(OWNER + 1), mem.pt.table_bytes);
+		check_account();
+	}
+}
+
+static void takes_a_page_away(void **state __unused)
+{
+	const uint64_t gpa = 16 * MiB, taken = gpa + 3 * PAGE_SIZE;
+
+	for (unsigned i = 0; i < 5; i++)
+		fill_page(gpa + i * PAGE_SIZE);
+	during_flush = frozen_while_flushing;
+	for (unsigned round = 0; round < 3; round++) {
+		assert_int_equal(guest_discard(&mem, taken, flush, &flushes), 0);
+		assert_int_equal(mem.populated, 4 * MiB - PAGE_SIZE);
+		assert_int_equal(held_by(OWNER), mem.populated);
+		check_account();
+		assert_int_equal(pt_lookup(&mem.pt, taken).kind, PTE_NONE);
+		assert_int_equal(guest_discard(&mem, taken, flush, &flushes), -S_NOENT);
+		assert_int_equal(flushes, round + 1);
+		assert_true(all_zero(guest_ptr(&mem, taken), PAGE_SIZE));
+		for (unsigned i = 0; i < 5; i++)
+			assert_true(i == 3 || is_filled(gpa + i * PAGE_SIZE));
+		assert_int_equal(mem.populated, 4 * MiB);
+		fill_page(taken);
+	}
+}
+
+static void moves_nothing(void **state __unused)
+{
+	uint64_t pa, epoch = guest_mem_epoch(&mem);
+
+	assert_int_equal(guest_replace(&mem, 0xa0000, flush, &flushes), -S_FAULT);
+	assert_int_equal(guest_discard(&mem, 7 * GiB, flush, &flushes), -S_FAULT);
+	assert_int_equal(guest_replace(&mem, 0, flush, &flushes), -S_NOENT);
+	assert_int_equal(guest_discard(&mem, 0, flush, &flushes), -S_NOENT);
+	fill_page(0);
+	fill_page(16 * MiB);
+	while (frame_alloc(FRAME_2M, OWNER_CORE))
+		;
+	while ((pa = frame_alloc(FRAME_4K, OWNER_CORE)))
+		free_before -= PAGE_SIZE;
+	assert_int_equal(guest_replace(&mem, 0, flush, &flushes), -S_NOMEM);
+	assert_int_equal(guest_discard(&mem, 16 * MiB, flush, &flushes), -S_NOMEM);
+	assert_int_equal(flushes, 0);
+	assert_int_equal(guest_mem_epoch(&mem), epoch);
+	assert_true(is_filled(0) && is_filled(16 * MiB));
+	assert_int_equal(pt_lookup(&mem.pt, 16 * MiB).level, FRAME_2M);
+	assert_int_equal(held_by(OWNER), mem.populated);
+	/* But one may be taken away for which no frame is needed. */
+	assert_int_equal(guest_discard(&mem, 0, flush, &flushes), 0);
+	guest_mem_close(&mem);
+	check_account();
+}
+
+/* The hypervisor on CPU 1 uses the page after that CPU had come to an entry: it must come again. */
+static unsigned uses;
+
+static void use_page(void)
+{
+	uint64_t epoch = guest_mem_epoch(&mem);
+
+	test_cpu_index = 1;
+	guest_mem_seen(&mem, epoch);
+	if (uses) {
+		uses--;
+		assert_true(guest_mem_seen_by(&mem, 1));
+		++*(uint64_t *)guest_ptr(&mem, 16 * MiB);
+		assert_true(guest_mem_stale(&mem));
+		assert_false(guest_mem_seen_by(&mem, 1));
+	}
+	test_cpu_index = 0;
+}
+
+static void the_hypervisor_goes_on_using_it(void **state __unused)
+{
+	uint64_t pa = fill_page(16 * MiB);
+
+	during_flush = use_page;
+	uses = 5;
+	assert_int_equal(guest_replace(&mem, 16 * MiB, flush, &flushes), 0);
+	assert_int_equal(flushes, 6);
+	assert_int_not_equal(pt_lookup(&mem.pt, 16 * MiB).pa, pa);
+	/* What it wrote came along. */
+	assert_int_equal(*(uint64_t *)guest_ptr(&mem, 16 * MiB), 16 * MiB * 3 + 5);
+	*(uint64_t *)guest_ptr(&mem, 16 * MiB) = 16 * MiB * 3;
+	assert_true(is_filled(16 * MiB));
+	/* All the time. */
+	pa = pt_lookup(&mem.pt, 16 * MiB).pa;
+	for (unsigned how = 0; how < 2; how++) {
+		uses = UINT32_MAX;
+		assert_int_equal(how ? guest_discard(&mem, 16 * MiB, flush, &flushes)
+				     : guest_replace(&mem, 16 * MiB, flush, &flushes),
+				 -S_AGAIN);
+		assert_int_equal(pt_lookup(&mem.pt, 16 * MiB).pa, pa);
+		assert_int_equal(held_by(OWNER), mem.populated);
+		assert_int_equal(held_by(OWNER + 1), mem.pt.table_bytes);
+	}
+	uses = 0;
+	assert_int_equal(guest_replace(&mem, 16 * MiB, flush, &flushes), 0);
+	check_account();
+}
+
+static void epochs_are_never_the_same(void **state __unused)
+{
+	static struct guest_mem other = {.owner = OWNER + 2};
+	uint64_t first = guest_mem_epoch(&mem);
+
+	assert_int_not_equal(first, 0);
+	assert_true(guest_mem_stale(&mem)); /* no CPU has seen a new space */
+	guest_mem_layout(&other, MiB);
+	assert_int_equal(guest_mem_open(&other, &pt_format_npt), 0);
+	assert_int_not_equal(guest_mem_epoch(&other), first);
+	guest_mem_changed(&mem);
+	assert_int_not_equal(guest_mem_epoch(&other), guest_mem_epoch(&mem));
+	assert_int_not_equal(guest_mem_epoch(&mem), first);
+	guest_mem_seen(&mem, guest_mem_epoch(&mem));
+	guest_mem_close(&mem);
+	assert_int_equal(guest_mem_open(&mem, &pt_format_npt), 0);
+	assert_true(guest_mem_stale(&mem));
+	assert_true(guest_mem_epoch(&mem) > guest_mem_epoch(&other));
+	guest_mem_close(&other);
 }
 
 int main(void)
 {
+#define MOVE(f) cmocka_unit_test_setup_teardown(f, setup_move, teardown)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(layout),
@@ -279,6 +494,11 @@ int main(void)
 		cmocka_unit_test_setup(a_table_that_cannot_be_had, setup),
 		TEST(a_closed_space_has_no_memory),
 		cmocka_unit_test_setup(a_gib_at_once, setup_gib),
+		MOVE(moves_a_page),
+		MOVE(takes_a_page_away),
+		cmocka_unit_test_setup(moves_nothing, setup_move),
+		MOVE(the_hypervisor_goes_on_using_it),
+		TEST(epochs_are_never_the_same),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,12 +47,16 @@ static void check_call(struct io_region *r, struct vcpu *v, uint32_t offset, uns
 	assert_true(offset + size <= r->len);
 }
 
+static struct spinlock chips;
+static unsigned locked; /* calls of a device with the lock held */
+
 static uint64_t device_read(struct io_region *r, struct vcpu *v, uint32_t offset, unsigned size)
 {
 	struct device *d = container_of(r, struct device, region);
 	uint64_t value = 0;
 
 	check_call(r, v, offset, size);
+	locked += chips.held;
 	d->reads++;
 	for (unsigned i = 0; i < size; i++)
 		value |= (uint64_t)((r->base + offset + i) & 0xff) << 8 * i;
@@ -65,6 +69,7 @@ static void device_write(struct io_region *r, struct vcpu *v, uint32_t offset, u
 	struct device *d = container_of(r, struct device, region);
 
 	check_call(r, v, offset, size);
+	locked += chips.held;
 	d->writes++;
 	d->offset = offset;
 	d->size = size;
@@ -76,13 +81,17 @@ static struct io_bus bus;
 
 static struct device make(uint64_t base, uint32_t len, uint32_t widths)
 {
-	return (struct device){.region = {&ops, "device", base, len, widths, 0}};
+	return (struct device){
+		.region = {
+			.ops = &ops, .name = "device", .base = base, .len = len, .widths = widths}};
 }
 
 static int setup(void **state __unused)
 {
 	no_memory = freed = false;
-	assert_int_equal(io_bus_init(&bus), 0);
+	locked = 0;
+	spinlock_init(&chips, "chips", LOCK_CHIPS);
+	assert_int_equal(io_bus_init(&bus, &chips), 0);
 	return 0;
 }
 
@@ -91,7 +100,7 @@ static void life(void **state __unused)
 	io_bus_free(&bus);
 	assert_true(freed);
 	no_memory = true;
-	assert_int_equal(io_bus_init(&bus), -S_NOMEM);
+	assert_int_equal(io_bus_init(&bus, &chips), -S_NOMEM);
 }
 
 static void nobody_answers(void **state __unused)
@@ -222,6 +231,41 @@ static void memory_accesses(void **state __unused)
 	assert_true(e.writes == 2 && e.offset == 1 && e.value == 0xdd);
 }
 
+/* Each call of a device has its bus's lock but for those that need none; it is given back. */
+static void locks(void **state __unused)
+{
+	struct device port = make(0x40, 4, IO_8), own = make(0x50, 4, IO_8),
+		      page = make(0x1000, 16, IO_32), own_page = make(0x2000, 16, IO_32);
+
+	own.region.unlocked = own_page.region.unlocked = true;
+	/* Left over from a former life. */
+	own.region.lock = own_page.region.lock = &chips;
+	assert_int_equal(io_add_ports(&bus, &port.region), 0);
+	assert_int_equal(io_add_ports(&bus, &own.region), 0);
+	assert_int_equal(io_add_mmio(&bus, &page.region), 0);
+	assert_int_equal(io_add_mmio(&bus, &own_page.region), 0);
+	io_port_read(&bus, vcpu, 0x40, 1);
+	io_port_write(&bus, vcpu, 0x40, 1, 0);
+	io_mmio_read(&bus, vcpu, 0x1000, 4);
+	io_mmio_write(&bus, vcpu, 0x1000, 4, 0);
+	assert_int_equal(locked, 4);
+	/* Bytes of a wider access: each by itself, so that two devices' locks never nest. */
+	io_port_read(&bus, vcpu, 0x40, 4);
+	io_port_write(&bus, vcpu, 0x40, 4, 0);
+	assert_int_equal(locked, 12);
+	assert_int_equal(port.region.accesses, 10);
+	io_port_read(&bus, vcpu, 0x50, 1);
+	io_port_write(&bus, vcpu, 0x50, 2, 0);
+	io_mmio_read(&bus, vcpu, 0x2000, 4);
+	io_mmio_write(&bus, vcpu, 0x2000, 4, 0);
+	assert_int_equal(locked, 12);
+	assert_true(own.reads == 1 && own.writes == 2 && own_page.reads == 1);
+	assert_int_equal(chips.held, 0);
+	/* Nobody is no device of the VM, so it takes no lock. */
+	chips.held = 1;
+	assert_int_equal((uint8_t)io_port_read(&bus, vcpu, 0x99, 1), 0xff);
+}
+
 /* Any access anywhere: check_call() sees that devices get only what they take. */
 static void random_accesses(void **state __unused)
 {
@@ -267,6 +311,7 @@ int main(void)
 		cmocka_unit_test_setup(whole_accesses, setup),
 		cmocka_unit_test_setup(split_accesses, setup),
 		cmocka_unit_test_setup(memory_accesses, setup),
+		cmocka_unit_test_setup(locks, setup),
 		cmocka_unit_test_setup(random_accesses, setup),
 	};
 

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,8 +47,32 @@ static void good_words(void **state __unused)
 	check("debug-exit=0xf4", 0x3f8, 115200, 0xf4, false);
 	check("bench", 0x3f8, 115200, 0, true);
 	check("  bench  debug-exit=0xffff   serial=com2,19200 ", 0x2f8, 19200, 0xffff, true);
+	for (unsigned n = 1; n <= 64; n++) {
+		char text[16];
+
+		snprintf(text, sizeof(text), "cpus=%u", n);
+		check(text, 0x3f8, 115200, 0, false);
+		assert_int_equal(o.cpus, n);
+	}
+	check("cpus=0x3f bench", 0x3f8, 115200, 0, true);
+	assert_int_equal(o.cpus, 0x3f);
+	check("", 0x3f8, 115200, 0, false);
+	assert_int_equal(o.cpus, CPU_MAX);
 	/* The last one counts. */
 	check("serial=com2 serial=com3", 0x3e8, 115200, 0, false);
+}
+
+/* Each turns on one thing of its own. */
+static void self_tests(void **state __unused)
+{
+	check("", 0x3f8, 115200, 0, false);
+	assert_false(o.overflow_stack || o.break_entry || o.skew_tsc);
+	check("selftest=stack", 0x3f8, 115200, 0, false);
+	assert_true(o.overflow_stack && !o.break_entry && !o.skew_tsc);
+	check("selftest=entry", 0x3f8, 115200, 0, false);
+	assert_true(!o.overflow_stack && o.break_entry && !o.skew_tsc);
+	check("selftest=tsc", 0x3f8, 115200, 0, false);
+	assert_true(!o.overflow_stack && !o.break_entry && o.skew_tsc);
 }
 
 static void bad_words(void **state __unused)
@@ -57,14 +82,18 @@ static void bad_words(void **state __unused)
 		"serial=0",	    "serial=0x10000",	   "serial=com1,",  "serial=com1,49",
 		"serial=com1,115201", "serial=com1,9600,8n1", "serial=com1,x", "debug-exit=",
 		"debug-exit=0",	    "debug-exit=65536",	   "benchmark",	    "ben",
-		"BENCH",	    "foo=bar",		   "=",		    "serial=99999999999999999999"};
+		"BENCH",	    "foo=bar",		   "=",		    "serial=99999999999999999999",
+		"cpus", "cpus=", "cpus=0", "cpus=65", "cpus=-1", "cpus=2x", "cpus=18446744073709551617",
+		"selftest=", "selftest=ts", "selftest=tscs", "selftest=stac", "selftest=TSC", "selftest=tsk", "selftest=fresh", "cpu=1", "cpus:4", "cpusN4"};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
 		parse(bad[i]);
 		assert_string_equal(o.unknown, bad[i]);
 		assert_int_equal(o.serial_port, 0x3f8);
 		assert_int_equal(o.debug_exit, 0);
+		assert_int_equal(o.cpus, CPU_MAX);
 		assert_false(o.bench);
+		assert_false(o.overflow_stack || o.break_entry || o.skew_tsc);
 	}
 	/* The first one is kept; those around it still count. */
 	parse("bench first second serial=com2");
@@ -89,6 +118,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_words),
+		cmocka_unit_test(self_tests),
 		cmocka_unit_test(bad_words),
 		cmocka_unit_test(long_words),
 	};

@@ -273,6 +273,68 @@ static void initialization(void **state __unused)
 	assert_int_equal(inb(0x21), 0xaa);
 }
 
+/* The CPU could not deliver what it acknowledged. */
+static void takes_back(void **state __unused)
+{
+	for (unsigned irq = 0; irq < 16; irq++) {
+		uint8_t vector = (uint8_t)(0x20 + irq);
+
+		if (irq == 2)
+			continue;
+		pulse(irq);
+		assert_int_equal(pic_acknowledge(&pic), vector);
+		assert_false(pic_pending(&pic));
+		outputs = 0;
+		pic_take_back(&pic, vector);
+		assert_true(pic_pending(&pic));
+		assert_int_equal(outputs, 1);
+		for (unsigned n = 0; n < 2; n++)
+			assert_int_equal(pic.chip[n].isr, 0);
+		assert_int_equal(pic_acknowledge(&pic), vector);
+		outb(0x20, 0x20);
+		if (irq >= 8)
+			outb(0xa0, 0x20);
+		assert_false(pic_pending(&pic));
+	}
+	/* One of the slave's that is in service keeps the cascade. */
+	pulse(12);
+	assert_int_equal(pic_acknowledge(&pic), 0x2c);
+	outb(0x20, 0x20);
+	pulse(9);
+	assert_int_equal(pic_acknowledge(&pic), 0x29);
+	pic_take_back(&pic, 0x29);
+	assert_int_equal(pic.chip[1].isr, BIT(4));
+	assert_int_equal(pic.chip[0].isr, BIT(2));
+	assert_int_equal(pic.chip[1].irr, BIT(1));
+	initialize(0x01);
+	/* A level that fell meanwhile is gone; so is a spurious one, and a vector of nobody's. */
+	outb(0x4d0, 0x20);
+	pic_set_line(&pic, 5, true);
+	assert_int_equal(pic_acknowledge(&pic), 0x25);
+	pic_set_line(&pic, 5, false);
+	pic_take_back(&pic, 0x25);
+	assert_false(pic_pending(&pic));
+	assert_int_equal(pic.chip[0].irr, 0);
+	assert_int_equal(pic_acknowledge(&pic), 0x27);
+	pic_take_back(&pic, 0x27);
+	assert_false(pic_pending(&pic));
+	pulse(9);
+	assert_int_equal(pic_acknowledge(&pic), 0x29);
+	pic_take_back(&pic, 0x31);
+	pic_take_back(&pic, 0x39);
+	pic_take_back(&pic, 0x32);
+	assert_false(pic_pending(&pic));
+	assert_int_equal(pic.chip[0].isr, BIT(2));
+	assert_int_equal(pic.chip[1].isr, BIT(1));
+	/* With automatic EOI, it is not in service. */
+	initialize(0x03);
+	pulse(3);
+	assert_int_equal(pic_acknowledge(&pic), 0x23);
+	pic_take_back(&pic, 0x23);
+	assert_int_equal(pic_acknowledge(&pic), 0x23);
+	assert_false(pic_pending(&pic));
+}
+
 static void bad_lines_are_ignored(void **state __unused)
 {
 	pic_set_line(&pic, 2, true);
@@ -298,6 +360,7 @@ int main(void)
 		cmocka_unit_test_setup(poll, setup),
 		cmocka_unit_test_setup(output_rises_again, setup),
 		cmocka_unit_test_setup(initialization, setup),
+		cmocka_unit_test_setup(takes_back, setup),
 		cmocka_unit_test_setup(bad_lines_are_ignored, setup),
 	};
 

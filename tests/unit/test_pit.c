@@ -15,7 +15,8 @@ static bool line;
 
 void irq_line_set(struct board *board, unsigned irq, bool asserted)
 {
-	assert_null(board);
+	assert_ptr_equal(board, &mock_board);
+	assert_chips_held();
 	assert_int_equal(irq, IRQ_TIMER);
 	irqs += asserted && !line;
 	line = asserted;
@@ -27,7 +28,7 @@ static int setup(void **state __unused)
 	irqs = 0;
 	line = false;
 	pit = (struct pit){0};
-	assert_int_equal(pit_init(&pit, &mock_bus, NULL), 0);
+	assert_int_equal(pit_init(&pit, &mock_bus, &mock_board), 0);
 	pit_reset(&pit);
 	/* To the start of a tick, so that tests may count exactly. */
 	mock_now = tick_time(tick_now() + 1);

@@ -18,7 +18,8 @@ static bool line;
 
 void irq_line_set(struct board *board, unsigned irq, bool asserted)
 {
-	assert_null(board);
+	assert_ptr_equal(board, &mock_board);
+	assert_chips_held();
 	assert_int_equal(irq, IRQ_RTC);
 	assert_true(asserted != line);
 	irqs += asserted;
@@ -46,7 +47,7 @@ static int setup(void **state __unused)
 		1709251199 - 1; /* 2024-02-29 23:59:59 at the time of the first test step */
 	settings = (struct vm_settings){.memory = 256 * MiB, .cpus = 1};
 	rtc = (struct rtc){0};
-	assert_int_equal(rtc_init(&rtc, &mock_bus, NULL), 0);
+	assert_int_equal(rtc_init(&rtc, &mock_bus, &mock_board), 0);
 	rtc_reset(&rtc, &settings);
 	return 0;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SVM's decode assists (APM vol. 2, 15.8), which no emulator has: what Socle does where they are.
- */
+/* SVM's decode assists (APM vol. 2, 15.8), which no emulator has; and how HLT and PAUSE leave. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,9 +52,35 @@ void exit_cr8(struct x86_vcpu *v __unused)
 	decoded_by_hand++;
 }
 
-int svm_prepare(struct svm_vcpu *s __unused)
+static bool wakes, written_back;
+static unsigned prepared, given_way; /* calls of svm_prepare(), sched_give_way() */
+
+int svm_prepare(struct svm_vcpu *s)
 {
-	return 0;
+	prepared++;
+	return s->x.base.requests & VCPU_REQ_LEAVE ? 1 + VCPU_LEAVE_REQUESTED : 0;
+}
+
+void svm_write_back(struct svm_vcpu *s)
+{
+	written_back = true;
+	s->x.dirty = 0;
+}
+
+bool x86_vcpu_awake(struct x86_vcpu *v)
+{
+	assert_true(v->halted);
+	assert_int_equal(vmcb.rip, 0x1004);
+	v->halted = !wakes;
+	v->dirty = wakes ? 0 : X86_SEG;
+	return wakes;
+}
+
+void sched_give_way(void)
+{
+	assert_int_equal(prepared, 0);
+	given_way++;
+	vcpu_request_self(&guest.x.base, VCPU_REQ_LEAVE);
 }
 
 #define UNUSED_HERE(ret, name, args, value) \
@@ -70,7 +95,6 @@ UNUSED_HERE(void, svm_note_shadow, (struct svm_vcpu * s __unused), )
 UNUSED_HERE(bool, svm_stepped, (struct svm_vcpu * s __unused), false)
 UNUSED_HERE(void, svm_dump, (struct x86_vcpu * v __unused), )
 UNUSED_HERE(bool, exit_xsetbv, (struct x86_vcpu * v __unused), false)
-UNUSED_HERE(bool, events_wakeup, (struct x86_vcpu * v __unused, bool on __unused), false)
 UNUSED_HERE(void, x86_raise, (struct x86_vcpu * v __unused, uint8_t n __unused), )
 UNUSED_HERE(void, x86_raise_error,
 	    (struct x86_vcpu * v __unused, uint8_t n __unused, uint32_t e __unused), )
@@ -125,7 +149,8 @@ static int setup(void **state __unused)
 	guest.next_rip = true;
 	vmcb.rip = 0x1000;
 	vmcb.next_rip = 0x1004;
-	faults = decoded_by_hand = accesses = 0;
+	faults = decoded_by_hand = accesses = prepared = given_way = 0;
+	written_back = false;
 	access_done = true;
 	return 0;
 }
@@ -204,12 +229,43 @@ static void given_bytes(void **state __unused)
 	assert_int_equal(insn->len, sizeof(longer));
 }
 
+/* Where it would go on is right before it sleeps, and with it all that it knows. */
+static void halt(void **state __unused)
+{
+	for (unsigned on = 0; on < 2; on++) {
+		setup(NULL);
+		vmcb.exit_code = SVM_EXIT_HLT;
+		vmcb.rflags = RFLAGS_FIXED | (on ? RFLAGS_IF : 0);
+		wakes = false;
+		assert_int_equal(svm_exit(&guest), 1 + VCPU_LEAVE_HALTED);
+		assert_int_equal(guest.x.halted_if, on);
+		assert_true(written_back);
+		assert_int_equal(prepared, 0);
+	}
+	setup(NULL);
+	vmcb.exit_code = SVM_EXIT_HLT;
+	wakes = true;
+	assert_int_equal(svm_exit(&guest), 0);
+	assert_int_equal(prepared, 1);
+}
+
+/* Behind the PAUSE, and out, if the scheduler knows somebody else. */
+static void pause_loop(void **state __unused)
+{
+	vmcb.exit_code = SVM_EXIT_PAUSE;
+	assert_int_equal(svm_exit(&guest), 1 + VCPU_LEAVE_REQUESTED);
+	assert_int_equal(given_way, 1);
+	assert_int_equal(vmcb.rip, 0x1004);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(cr8, setup),
 		cmocka_unit_test_setup(nested_fault_bytes, setup),
 		cmocka_unit_test_setup(given_bytes, setup),
+		cmocka_unit_test_setup(halt, setup),
+		cmocka_unit_test_setup(pause_loop, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

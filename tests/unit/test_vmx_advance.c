@@ -216,7 +216,7 @@ static void during_a_delivery(void **state __unused)
 	assert_int_equal(interrupted, 1);
 	assert_int_equal(interrupted_info, 0x80000b0e);
 	assert_int_equal(interrupts_taken, 1);
-	assert_int_equal(prepared_for, VCPU_REQ_EVENT);
+	assert_int_equal(prepared_for, VCPU_REQ_AGAIN);
 	assert_int_equal(vmcs[VMCS_GUEST_INTERRUPTIBILITY], 0);
 	/* Without one, bit 12 tells of an IRET that did not end an NMI's handler after all. */
 	vmcs[VMCS_IDT_VECTORING_INFO] = 0xb0e;

@@ -39,6 +39,27 @@ status_t pt_unmap(struct pagetable *pt, uint64_t va, uint64_t size)
 	return unmap_fails ? -S_NOMEM : 0;
 }
 
+static unsigned changes; /* calls of guest_mem_changed() */
+
+void guest_mem_changed(struct guest_mem *mem)
+{
+	assert_ptr_equal(mem, &guest_vm.mem);
+	/* Afterwards: who flushes because of it must not find the page again. */
+	assert_int_equal(unmaps, changes + 1);
+	changes++;
+}
+
+static unsigned flushes; /* calls of vm_flush_begin() */
+
+void vm_flush_begin(struct vm *m, struct vcpu *self)
+{
+	assert_ptr_equal(m, &guest_vm);
+	assert_ptr_equal(self, &guest.x.base);
+	/* Whoever flushes earlier than the change is not asked once more. */
+	assert_int_equal(changes, flushes + 1);
+	flushes++;
+}
+
 enum { OTHERS = 0x100090ea, EPTP = 0x77705e };
 
 /* A CPU that can, and one vCPU just reset: its APIC is in xAPIC mode. */
@@ -47,9 +68,10 @@ static int setup_guest(void **state)
 	setup(state);
 	cpu_new();
 	vmx_caps.apicv = true;
-	maps = unmaps = 0;
+	maps = unmaps = changes = flushes = 0;
 	map_fails = unmap_fails = false;
 	guest_vm.board = &board;
+	board.vm = &guest_vm;
 	next_apic = next_page = 0;
 	guest.secondary = OTHERS;
 	vmcs[VMCS_EPT_POINTER] = EPTP;
@@ -171,9 +193,13 @@ static void controls_follow_the_mode(void **state __unused)
 	set_base(BIT(11) | BIT(10));
 	is_in_mode(0x310, 0x222000);
 	assert_int_equal(unmaps, 1);
+	assert_int_equal(changes, 1);
+	assert_int_equal(flushes, 1);
 	set_base(0);
 	is_in_mode(0, 0x111000);
 	assert_int_equal(unmaps, 1);
+	assert_int_equal(changes, 1);
+	assert_int_equal(flushes, 1);
 	set_base(BIT(11));
 	is_in_mode(0x301, 0x111000);
 	assert_string_equal(killed, "");

@@ -14,6 +14,9 @@
 static int irqs[4];  /* vectors that wait, highest first; -1: none */
 static int requeued; /* vector given back */
 static unsigned fetches_closed, apicv_prepared;
+static bool changes_while_flushing; /* a page is taken from the guest in fetch_close() */
+
+enum { OUR_CPU = 3 };
 
 static int mock_pending(struct x86_vcpu *v __unused)
 {
@@ -30,6 +33,16 @@ static uint8_t mock_accept(struct x86_vcpu *v __unused, int pending)
 static void mock_requeue(struct x86_vcpu *v __unused, uint8_t vector)
 {
 	requeued = vector;
+}
+
+static unsigned timers; /* calls of timer() */
+
+static void mock_timer(struct x86_vcpu *v)
+{
+	assert_ptr_equal(v, &guest.x);
+	/* It may raise an interrupt, which is injected at once. */
+	timers++;
+	irqs[0] = 0x5a;
 }
 
 static void mock_load(struct x86_vcpu *v, uint32_t groups)
@@ -58,6 +71,8 @@ void fetch_close(struct x86_vcpu *v)
 {
 	assert_ptr_equal(v, &guest.x);
 	fetches_closed++;
+	if (changes_while_flushing)
+		guest_vm.mem.epoch++;
 }
 
 void vmx_apicv_prepare(struct vmx_vcpu *s)
@@ -66,19 +81,35 @@ void vmx_apicv_prepare(struct vmx_vcpu *s)
 	apicv_prepared++;
 }
 
+static uint8_t page_requested; /* what the APIC's page has */
+
+uint8_t lapic_page_requested(const struct lapic *l __unused)
+{
+	return page_requested;
+}
+
 enum { WINDOWS = PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW, OTHERS = 0xb2180c88 & ~WINDOWS };
 
 static int setup(void **state __unused)
 {
-	static const struct x86_irq_source mock = {mock_pending, mock_pending, mock_accept,
-						   mock_requeue};
+	static const struct x86_irq_source mock = {
+		.pending = mock_pending,
+		.injectable = mock_pending,
+		.accept = mock_accept,
+		.requeue = mock_requeue,
+		.timer = mock_timer,
+	};
 
 	cpu_new();
 	events_bind(&mock);
 	for (unsigned i = 0; i < ARRAY_SIZE(irqs); i++)
 		irqs[i] = -1;
 	requeued = -1;
-	fetches_closed = apicv_prepared = written_back = 0;
+	page_requested = 0;
+	fetches_closed = apicv_prepared = written_back = timers = 0;
+	test_cpu_index = OUR_CPU;
+	changes_while_flushing = false;
+	guest_vm.mem.epoch = 0x1234;
 	guest.primary = OTHERS;
 	vmcs[VMCS_PRIMARY_CONTROLS] = OTHERS;
 	vmcs[VMCS_GUEST_RFLAGS] = RFLAGS_FIXED | RFLAGS_IF;
@@ -190,7 +221,7 @@ static void interrupted_deliveries(void **state __unused)
 		vmcs[VMCS_GUEST_RFLAGS] = RFLAGS_FIXED;
 		vmcs[VMCS_ENTRY_EXCEPTION_ERROR] = 0xaa;
 		vmx_interrupted(&guest, each[i].vectoring);
-		assert_int_equal(!!(guest.x.base.requests & VCPU_REQ_EVENT), !!each[i].injected);
+		assert_int_equal(guest.x.base.requests, each[i].injected ? VCPU_REQ_AGAIN : 0);
 		assert_int_equal(guest.x.events.retry_valid, !!each[i].injected);
 		assert_int_equal(enter(), each[i].injected);
 		assert_int_equal(vmcs[VMCS_ENTRY_EXCEPTION_ERROR],
@@ -328,9 +359,9 @@ static void two_at_once(void **state __unused)
 	raise(VEC_DB);
 	vmx_interrupted(&guest, 0x800000d1);
 	assert_int_equal(enter(), 0x800000d1);
-	assert_true(guest.x.base.requests & VCPU_REQ_EVENT);
+	assert_int_equal(guest.x.base.requests, VCPU_REQ_AGAIN);
 	assert_int_equal(enter(), 0x80000301);
-	assert_false(guest.x.base.requests & VCPU_REQ_EVENT);
+	assert_int_equal(guest.x.base.requests, 0);
 }
 
 static void without_a_request(void **state __unused)
@@ -362,6 +393,44 @@ static void leaving(void **state __unused)
 	assert_int_equal(guest.x.base.requests, 0);
 }
 
+/* INIT and start-up IPIs are served outside: x86_vcpu_awake(). */
+static void leaving_for_others(void **state __unused)
+{
+	static const uint32_t each[] = {VCPU_REQ_INIT, VCPU_REQ_STARTUP,
+					VCPU_REQ_INIT | VCPU_REQ_STARTUP | VCPU_REQ_NMI};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(each); i++) {
+		setup(NULL);
+		irqs[0] = 0x40;
+		guest.x.base.requests = each[i] | VCPU_REQ_AGAIN;
+		assert_int_equal(vmx_prepare(&guest), 1 + VCPU_LEAVE_REQUESTED);
+		assert_int_equal(guest.x.base.requests, each[i] | VCPU_REQ_AGAIN);
+		assert_int_equal(irqs[0], 0x40);
+		assert_int_equal(vmwrites, 0);
+	}
+}
+
+/* What others may only ask for. */
+static void asked_for(void **state __unused)
+{
+	guest.x.base.requests = VCPU_REQ_NMI;
+	assert_int_equal(vmx_prepare(&guest), 0);
+	assert_int_equal(vmcs[VMCS_ENTRY_INTR_INFO], 0x80000202);
+	assert_int_equal(guest.x.base.requests, 0);
+	setup(NULL);
+	guest.x.base.requests = VCPU_REQ_TIMER;
+	assert_int_equal(vmx_prepare(&guest), 0);
+	assert_int_equal(timers, 1);
+	assert_int_equal(vmcs[VMCS_ENTRY_INTR_INFO], 0x8000005a);
+	setup(NULL);
+	irqs[0] = 0x40;
+	guest.x.base.requests = VCPU_REQ_AGAIN;
+	assert_int_equal(vmx_prepare(&guest), 0);
+	assert_int_equal(timers, 0);
+	assert_int_equal(vmcs[VMCS_ENTRY_INTR_INFO], 0x80000040);
+	assert_int_equal(guest.x.base.requests, 0);
+}
+
 /* Both kinds of translations, and ours (SDM vol. 3, 28.4.3). */
 static void flushes(void **state __unused)
 {
@@ -373,8 +442,22 @@ static void flushes(void **state __unused)
 	assert_int_equal(invvpid_last, 7);
 	assert_int_equal(fetches_closed, 1);
 	assert_int_equal(vmwrites, 0);
+	/* And this CPU, not another, says so. */
+	assert_int_equal(guest_vm.mem.seen[OUR_CPU], 0x1234);
+	assert_int_equal(guest_vm.mem.seen[0], 0);
 	enter();
 	assert_int_equal(invepts + invvpids + fetches_closed, 3);
+}
+
+/* A page that goes while we flush: what the CPU has seen is what was read before. */
+static void flush_during_a_change(void **state __unused)
+{
+	guest_vm.mem.epoch = 0x77;
+	changes_while_flushing = true;
+	guest.x.base.requests = VCPU_REQ_FLUSH;
+	assert_int_equal(vmx_prepare(&guest), 0);
+	assert_int_equal(guest_vm.mem.seen[OUR_CPU], 0x77);
+	assert_true(guest_mem_stale(&guest_vm.mem));
 }
 
 static void apic_page_goes_first(void **state __unused)
@@ -389,6 +472,36 @@ static void apic_page_goes_first(void **state __unused)
 	guest.x.base.requests = VCPU_REQ_FLUSH;
 	assert_int_equal(vmx_prepare(&guest), 0);
 	assert_int_equal(apicv_prepared, 1);
+}
+
+/* No physical interrupt waits where a virtual one does that the guest has masked. */
+static void interrupts_before_masked_ones(void **state __unused)
+{
+	static uint32_t page[PAGE_SIZE / 4];
+
+	guest.apic_page = page;
+	enter();
+	page_requested = 0x52;
+	enter();
+	vmcs[VMCS_GUEST_RFLAGS] = RFLAGS_FIXED;
+	page_requested = 0;
+	enter();
+	assert_int_equal(interrupts_taken, 0);
+	page_requested = 0x52;
+	enter();
+	assert_int_equal(interrupts_taken, 1);
+	assert_int_equal(apicv_prepared, 4);
+
+	/* What they bring is served before the entry. */
+	interrupts_bring = VCPU_REQ_TIMER;
+	enter();
+	assert_int_equal(interrupts_taken, 3);
+	assert_int_equal(apicv_prepared, 6);
+	assert_int_equal(timers, 1);
+	interrupts_bring = VCPU_REQ_LEAVE;
+	guest.x.base.requests = VCPU_REQ_EVENT;
+	assert_int_equal(vmx_prepare(&guest), 1 + VCPU_LEAVE_REQUESTED);
+	assert_int_equal(guest.x.base.requests, VCPU_REQ_AGAIN);
 }
 
 int main(void)
@@ -407,8 +520,12 @@ int main(void)
 		cmocka_unit_test_setup(two_at_once, setup),
 		cmocka_unit_test_setup(without_a_request, setup),
 		cmocka_unit_test_setup(leaving, setup),
+		cmocka_unit_test_setup(leaving_for_others, setup),
+		cmocka_unit_test_setup(asked_for, setup),
 		cmocka_unit_test_setup(flushes, setup),
+		cmocka_unit_test_setup(flush_during_a_change, setup),
 		cmocka_unit_test_setup(apic_page_goes_first, setup),
+		cmocka_unit_test_setup(interrupts_before_masked_ones, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

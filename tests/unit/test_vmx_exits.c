@@ -14,7 +14,7 @@ static bool is_known(uint32_t basic)
 {
 	static const uint8_t known[] = {
 		0, 1, 2, 3, 7, 8, 9, 10, 11, 12, 13, 15, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27,
-		28, 30, 31, 32, 36, 39, 44, 45, 48, 49, 50, 52, 53, 54, 55, 56, 59, 60, 70,
+		28, 30, 31, 32, 36, 39, 40, 44, 45, 48, 49, 50, 52, 53, 54, 55, 56, 59, 60, 70,
 		76, 77, 84, 85,
 	};
 
@@ -240,7 +240,7 @@ static void interrupts_and_nmis(void **state __unused)
 	assert_int_equal(polls, 1);
 	/* Windows lead to a look at what waits. */
 	assert_int_equal(leave_for(VMX_EXIT_INTERRUPT_WINDOW), 0);
-	assert_int_equal(prepared_for, VCPU_REQ_EVENT);
+	assert_int_equal(prepared_for, VCPU_REQ_AGAIN);
 	assert_int_equal(leave_for(VMX_EXIT_NMI_WINDOW), 0);
 	assert_int_equal(prepared, 3);
 }
@@ -297,7 +297,7 @@ static void halt(void **state __unused)
 	assert_int_equal(leave_for(VMX_EXIT_HLT), 1 + VCPU_LEAVE_HALTED);
 	assert_int_equal(vmcs[VMCS_GUEST_RIP], 0x1003);
 	assert_true(woken_with_interrupts);
-	assert_true(guest.x.base.requests & VCPU_REQ_EVENT);
+	assert_true(guest.x.halted);
 	assert_int_equal(prepared, 0);
 	vmcs[VMCS_GUEST_RFLAGS] = RFLAGS_FIXED | RFLAGS_TF;
 	assert_int_equal(leave_for(VMX_EXIT_HLT), 1 + VCPU_LEAVE_HALTED);
@@ -307,7 +307,16 @@ static void halt(void **state __unused)
 	assert_int_equal(guest.x.dirty, 0);
 	wakes = true;
 	assert_int_equal(leave_for(VMX_EXIT_HLT), 0);
-	assert_int_equal(prepared_for, VCPU_REQ_EVENT);
+	assert_int_equal(prepared_for, VCPU_REQ_AGAIN);
+	assert_false(guest.x.halted);
+}
+
+/* Behind the PAUSE, and out, if the scheduler knows somebody else. */
+static void pause_loop(void **state __unused)
+{
+	assert_int_equal(leave_for(VMX_EXIT_PAUSE), 1 + VCPU_LEAVE_REQUESTED);
+	assert_int_equal(given_way, 1);
+	assert_int_equal(vmcs[VMCS_GUEST_RIP], 0x1003);
 }
 
 static void refused_instructions(void **state __unused)
@@ -384,6 +393,7 @@ int main(void)
 		cmocka_unit_test_setup(exceptions, setup),
 		cmocka_unit_test_setup(iret_that_faulted, setup),
 		cmocka_unit_test_setup(halt, setup),
+		cmocka_unit_test_setup(pause_loop, setup),
 		cmocka_unit_test_setup(refused_instructions, setup),
 		cmocka_unit_test_setup(ends_of_a_guest, setup),
 		cmocka_unit_test_setup(apic_exits, setup),

@@ -66,7 +66,8 @@ static int setup(void **state __unused)
 
 	cpu_new();
 	memset(&other, 0, sizeof(other));
-	resident = NULL;
+	test_cpu_index = 0;
+	memset(residents, 0, sizeof(residents));
 	current = NULL;
 	vmx_caps = (struct vmx_caps){.cr0_fixed0 = CR0_PE | CR0_NE | CR0_PG,
 				     .cr0_fixed1 = UINT32_MAX,
@@ -385,12 +386,54 @@ static void kept_registers_change_hands(void **state __unused)
 	vmx_switch_to(&guest);
 	for (unsigned i = 0; i < KEPT_MSRS; i++)
 		assert_int_equal(*cpu_msr(msr[i]), 0x100 + i);
+	/* On another CPU they are nobody's yet, and the first one's stay. */
+	test_cpu_index = 2;
+	assert_false(vmx_is_resident(&guest));
+	vmx_switch_to(&other);
+	assert_true(vmx_is_resident(&other));
+	for (unsigned i = 0; i < KEPT_MSRS; i++)
+		assert_int_equal(*cpu_msr(msr[i]), 0);
+	test_cpu_index = 0;
+	assert_true(vmx_is_resident(&guest));
+	for (unsigned i = 0; i < KEPT_MSRS; i++)
+		*cpu_msr(msr[i]) = 0x100 + i;
 	/* A reset takes them out of the CPU: what is there is nobody's. */
 	vmx_switch_reset(&guest);
 	assert_false(vmx_is_resident(&guest));
 	vmx_switch_to(&guest);
 	for (unsigned i = 0; i < KEPT_MSRS; i++)
 		assert_int_equal(*cpu_msr(msr[i]), 0);
+}
+
+/* Released, they are in no CPU, and go along to the next one. */
+static void released(void **state __unused)
+{
+	static const uint32_t msr[] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK,
+				       MSR_KERNEL_GS_BASE};
+
+	vmx_switch_reset(&guest);
+	vmx_switch_reset(&other);
+	vmx_switch_to(&guest);
+	for (unsigned i = 0; i < KEPT_MSRS; i++)
+		*cpu_msr(msr[i]) = 0x200 + i;
+	mock_cr2 = 0x9000;
+	mock_dr6 = 0xffff4ff0;
+	/* Who is not there leaves those there alone. */
+	vmx_switch_release(&other);
+	assert_true(vmx_is_resident(&guest));
+	assert_int_equal(other.kept[0], 0);
+	vmx_switch_release(&guest);
+	assert_false(vmx_is_resident(&guest));
+	test_cpu_index = 1;
+	for (unsigned i = 0; i < KEPT_MSRS; i++)
+		*cpu_msr(msr[i]) = 0;
+	mock_cr2 = mock_dr6 = 0;
+	vmx_switch_to(&guest);
+	assert_true(vmx_is_resident(&guest));
+	for (unsigned i = 0; i < KEPT_MSRS; i++)
+		assert_int_equal(*cpu_msr(msr[i]), 0x200 + i);
+	assert_int_equal(mock_cr2, 0x9000);
+	assert_int_equal(mock_dr6, 0xffff4ff0);
 }
 
 /* Writes these back; were the PDPTEs loaded from memory? */
@@ -479,6 +522,7 @@ int main(void)
 		cmocka_unit_test_setup(fixed_bits, setup),
 		cmocka_unit_test_setup(cr2_and_dr6_where_they_are, setup),
 		cmocka_unit_test_setup(kept_registers_change_hands, setup),
+		cmocka_unit_test_setup(released, setup),
 		cmocka_unit_test_setup(pdptes_follow_pae_paging, setup),
 		cmocka_unit_test_setup(bad_pdptes, setup),
 		cmocka_unit_test_setup(dump_is_of_that_vcpu, setup),

@@ -102,13 +102,21 @@ static __unused void mock_invvpid(enum vmx_invvpid type, uint16_t vpid)
 #define cr4_read()		  mock_cr4
 #define dr6_read()		  mock_dr6
 #define dr6_write(value)	  (mock_dr6 = (value))
-#define interrupts_take()	  interrupts_taken++
+#define interrupts_take()	  mock_interrupts_take()
 #define nmi_handle()		  nmis_handled++
 
 /* The virtual CPU under test, and why its VM was killed: "" if it was not. */
 static struct vm guest_vm;
 static struct vmx_vcpu guest;
 static char killed[256];
+static uint32_t interrupts_bring; /* requests of it that come with the next ones taken */
+
+static __unused void mock_interrupts_take(void)
+{
+	interrupts_taken++;
+	guest.x.base.requests |= interrupts_bring;
+	interrupts_bring = 0;
+}
 
 void vm_kill(struct vm *which, const char *fmt, ...)
 {
@@ -130,6 +138,7 @@ static __unused void cpu_new(void)
 	vmwrites = msr_writes = interrupts_taken = nmis_handled = invepts = invvpids = 0;
 	mock_cr2 = mock_cr4 = mock_dr6 = mock_msr_count = 0;
 	killed[0] = 0;
+	interrupts_bring = 0;
 	guest_vm.settings.cpus = 1;
 	guest_vm.vcpu[0] = &guest.x.base;
 	guest.x.base.vm = &guest_vm;

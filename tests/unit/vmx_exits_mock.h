@@ -15,6 +15,11 @@ void lapic_page_refresh(struct lapic *l __unused)
 	refreshes++;
 }
 
+uint8_t lapic_page_requested(const struct lapic *l __unused)
+{
+	return 0;
+}
+
 /* The exception that was raised last, and how many were. */
 static struct x86_exception raised;
 static unsigned raises;
@@ -80,12 +85,13 @@ void vmx_interrupted(struct vmx_vcpu *s, uint32_t info)
 	assert_ptr_equal(s, &guest);
 	interrupted++;
 	interrupted_info = info;
-	s->x.base.requests |= VCPU_REQ_EVENT;
+	vcpu_request_self(&s->x.base, VCPU_REQ_AGAIN);
 }
 
 /* Handlers of meanings. */
 static bool msr_ok, xsetbv_ok, wakes;
-static bool woken_with_interrupts; /* argument of events_wakeup() */
+static bool woken_with_interrupts; /* x.halted_if when it was asked whether it wakes */
+static unsigned given_way;	   /* calls of sched_give_way() */
 static unsigned msr_accesses, msr_faults, cpuids, string_ios, port_ins, port_outs, cr_accesses;
 static uint16_t port_last;
 static unsigned port_size;
@@ -152,10 +158,24 @@ int vmx_exit_cr_access(struct vmx_vcpu *s __unused)
 	return 0;
 }
 
-bool events_wakeup(struct x86_vcpu *v __unused, bool interrupts_enabled)
+bool x86_vcpu_awake(struct x86_vcpu *v)
 {
-	woken_with_interrupts = interrupts_enabled;
+	assert_ptr_equal(v, &guest.x);
+	/* What it wakes to is the next instruction. */
+	assert_true(v->halted);
+	assert_true((v->dirty & X86_RIP ? v->state.rip : vmcs[VMCS_GUEST_RIP]) > 0x1000);
+	woken_with_interrupts = v->halted_if;
+	v->halted = !wakes;
+	if (wakes)
+		vcpu_request_self(&v->base, VCPU_REQ_AGAIN);
 	return wakes;
+}
+
+void sched_give_way(void)
+{
+	assert_int_equal(prepared, 0);
+	given_way++;
+	vcpu_request_self(&guest.x.base, VCPU_REQ_LEAVE);
 }
 
 /* Accesses without memory behind them. */
@@ -214,7 +234,7 @@ static int setup(void **state __unused)
 	strcpy(guest_vm.settings.name, "test");
 	raises = prepared = interrupted = msr_accesses = msr_faults = cpuids = string_ios = 0;
 	port_ins = port_outs = cr_accesses = faults = fault_len = handler_dirties = 0;
-	apic_eois = apic_writes = polls = dumps = logged_lines = 0;
+	apic_eois = apic_writes = polls = dumps = logged_lines = given_way = 0;
 	msr_ok = xsetbv_ok = wakes = true;
 	failed_check = NULL;
 	vmcs[VMCS_GUEST_RIP] = 0x1000;

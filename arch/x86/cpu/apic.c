@@ -8,6 +8,7 @@
 /* Register offsets in xAPIC mode (SDM vol. 3, 11.4.1); the x2APIC MSR is 0x800 + offset / 16. */
 enum apic_register {
 	APIC_ID = 0x20, APIC_TPR = 0x80, APIC_EOI = 0xb0, APIC_SVR = 0xf0, APIC_LVT_TIMER = 0x320,
+	APIC_ICR = 0x300, APIC_ICR_HIGH = 0x310,
 	APIC_LVT_LINT0 = 0x350, APIC_LVT_LINT1 = 0x360, APIC_LVT_ERROR = 0x370,
 	APIC_TIMER_INITIAL = 0x380, APIC_TIMER_CURRENT = 0x390, APIC_TIMER_DIVIDE = 0x3e0,
 };
@@ -18,6 +19,13 @@ enum {
 	LVT_MASKED = BIT(16),
 	LVT_NMI = 4 << 8,
 	TIMER_DIVIDE_1 = 0xb,
+	ICR_NMI = 4 << 8,
+	ICR_INIT = 5 << 8,
+	ICR_STARTUP = 6 << 8,
+	ICR_PENDING = BIT(12),
+	ICR_ASSERT = BIT(14),
+	ICR_OTHERS = 3 << 18,
+	PENDING_SPINS = 1000000,
 };
 
 static volatile uint32_t *base;
@@ -41,9 +49,18 @@ void apic_init(volatile uint32_t *mmio)
 {
 	uint64_t apic_base = msr_read(MSR_APIC_BASE);
 
-	base = mmio;
-	x2apic = cpu_has(CPU_X2APIC) && (apic_base & APIC_BASE_X2APIC);
+	if (!base) {
+		base = mmio;
+		x2apic = cpu_has(CPU_X2APIC) && (apic_base & APIC_BASE_X2APIC);
+	}
+	/* From x2APIC mode the way back leads through "off" (SDM vol. 3, 11.12.5). */
+	if (!x2apic && (apic_base & APIC_BASE_X2APIC)) {
+		apic_base &= ~(uint64_t)(APIC_BASE_X2APIC | APIC_BASE_ENABLE);
+		msr_write(MSR_APIC_BASE, apic_base);
+	}
 	msr_write(MSR_APIC_BASE, apic_base | APIC_BASE_ENABLE);
+	if (x2apic)
+		msr_write(MSR_APIC_BASE, apic_base | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 	apic_write(APIC_TPR, 0);
 	apic_write(APIC_SVR, SVR_ENABLE | HOST_VEC_SPURIOUS);
 	apic_write(APIC_LVT_LINT0, LVT_MASKED);
@@ -74,6 +91,41 @@ void apic_signal_again(void)
 	apic_write(APIC_TPR, 0);
 }
 
+static void send(uint32_t apic_id, uint32_t command)
+{
+	if (x2apic) {
+		/* No fence is in it, and who receives must see what we wrote (SDM vol. 3, 11.12.3).
+		 */
+		__asm__ volatile("mfence; lfence" ::: "memory");
+		msr_write(MSR_X2APIC + APIC_ICR / 16, (uint64_t)apic_id << 32 | command);
+		return;
+	}
+	for (unsigned i = 0; (base[APIC_ICR / 4] & ICR_PENDING) && i < PENDING_SPINS; i++)
+		cpu_pause();
+	base[APIC_ICR_HIGH / 4] = apic_id << 24;
+	base[APIC_ICR / 4] = command;
+}
+
+void apic_send(uint32_t apic_id, uint8_t vector)
+{
+	send(apic_id, ICR_ASSERT | vector);
+}
+
+void apic_nmi_others(void)
+{
+	send(0, ICR_OTHERS | ICR_ASSERT | ICR_NMI);
+}
+
+void apic_send_init(uint32_t apic_id)
+{
+	send(apic_id, ICR_ASSERT | ICR_INIT);
+}
+
+void apic_send_startup(uint32_t apic_id, uint8_t page)
+{
+	send(apic_id, ICR_ASSERT | ICR_STARTUP | page);
+}
+
 void apic_timer_measure(void)
 {
 	apic_write(APIC_LVT_TIMER, LVT_MASKED);
@@ -88,6 +140,11 @@ uint32_t apic_timer_elapsed(void)
 void apic_timer_rate(uint64_t hz)
 {
 	rate = hz;
+	apic_timer_on();
+}
+
+void apic_timer_on(void)
+{
 	apic_write(APIC_TIMER_INITIAL, 0);
 	apic_write(APIC_LVT_TIMER, HOST_VEC_TIMER);
 }

@@ -1,19 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Descriptor tables of a CPU: GDT, TSS and the IDT that all share. */
+/* Descriptor tables of a CPU: GDT, TSS and IDT. */
 #include "socle/cpu/cpu.h"
 #include "socle/cpu/regs.h"
-
-/* 64-bit interrupt gate (SDM vol. 3, 6.14.1). */
-struct __packed idt_gate {
-	uint16_t offset_low;
-	uint16_t selector;
-	uint8_t ist;
-	uint8_t type;
-	uint16_t offset_mid;
-	uint32_t offset_high;
-	uint32_t reserved;
-};
-_Static_assert(sizeof(struct idt_gate) == 16, "IDT gate");
 
 struct __packed table_pointer {
 	uint16_t limit;
@@ -33,37 +21,38 @@ enum {
 
 extern const char trap_stubs[];
 
-static struct idt_gate idt[256] __aligned(4096);
+struct cpu boot_cpu;
+struct cpu *all_cpus[CPU_MAX] = {&boot_cpu};
+unsigned cpu_count = 1;
 
-static void idt_fill(void)
+static void idt_fill(struct idt_gate *idt)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(idt); i++) {
+	for (unsigned i = 0; i < 256; i++) {
 		uint64_t entry = (uintptr_t)trap_stubs + i * STUB_SIZE;
 
 		idt[i] = (struct idt_gate){
 			.offset_low = entry & 0xffff,
 			.selector = GDT_CODE,
+			.ist = i == VECTOR_DOUBLE_FAULT ? IST_DOUBLE_FAULT : 0,
 			.type = GATE_INTERRUPT,
 			.offset_mid = entry >> 16 & 0xffff,
 			.offset_high = entry >> 32,
 		};
 	}
-	cpu_double_fault_stack(true);
 }
 
 void cpu_double_fault_stack(bool own_tss)
 {
-	idt[VECTOR_DOUBLE_FAULT].ist = own_tss ? IST_DOUBLE_FAULT : 0;
+	this_cpu()->idt[VECTOR_DOUBLE_FAULT].ist = own_tss ? IST_DOUBLE_FAULT : 0;
 }
 
 void cpu_tables_load(struct cpu *cpu)
 {
 	uint64_t tss = (uintptr_t)&cpu->tss;
 	struct table_pointer gdtr = {sizeof(cpu->gdt) - 1, (uintptr_t)cpu->gdt};
-	struct table_pointer idtr = {sizeof(idt) - 1, (uintptr_t)idt};
+	struct table_pointer idtr = {sizeof(cpu->idt) - 1, (uintptr_t)cpu->idt};
 
-	if (idt[0].type == 0)
-		idt_fill();
+	idt_fill(cpu->idt);
 	cpu->gdt[0] = 0;
 	cpu->gdt[GDT_CODE / 8] = GDT_CODE64;
 	cpu->gdt[GDT_DATA / 8] = GDT_DATA64;

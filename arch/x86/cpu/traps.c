@@ -26,6 +26,24 @@ void interrupt_bind(uint8_t vector, void (*handler)(void))
 	handlers[vector] = handler;
 }
 
+/* One CPU has something terrible to say. */
+static bool stopping;
+
+static void stop(void)
+{
+	for (;;)
+		__asm__ volatile("cli; hlt" ::: "memory");
+}
+
+bool cpu_stop_others(void)
+{
+	if (__atomic_exchange_n(&stopping, true, __ATOMIC_SEQ_CST))
+		return false;
+	if (cpu_count > 1)
+		apic_nmi_others();
+	return true;
+}
+
 static bool fix_up(struct trap_frame *frame)
 {
 	const struct exception_entry *e;
@@ -64,6 +82,8 @@ void trap_handle(struct trap_frame *frame)
 	}
 	if (vector == VECTOR_NMI) {
 		this_cpu()->interrupts[vector]++;
+		if (__atomic_load_n(&stopping, __ATOMIC_RELAXED))
+			stop();
 		return;
 	}
 	if (fatal)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Switches the registers that the hypervisor never uses, and only when another vCPU needs them. */
+#include "socle/cpu/cpu.h"
 #include "socle/cpu/features.h"
 #include "socle/cpu/regs.h"
 #include "socle/guest/context.h"
@@ -8,12 +9,12 @@
 
 enum { FXSAVE_SIZE = 512, FCW_RESET = 0x37f, MXCSR_RESET = 0x1f80, XSTATE_BV = 512 };
 
-/* Whose registers are in the CPU; NULL: nobody's. Per CPU; until SMP there is one. */
-static struct x86_vcpu *owner;
+/* Whose registers are in each CPU; NULL: nobody's. Only its CPU looks at it. */
+static struct x86_vcpu *owners[CPU_MAX];
 static uint64_t xcr0_all; /* everything that the CPU can save; 0: no XSAVE */
 static uint32_t area_size = FXSAVE_SIZE;
 
-void context_init(void)
+void context_cpu_on(void)
 {
 	cr0_write((cr0_read() & ~(uint64_t)(CR0_TS | CR0_EM)) | CR0_MP | CR0_NE);
 	cr4_write(cr4_read() | CR4_OSFXSR | CR4_OSXMMEXCPT);
@@ -79,12 +80,24 @@ static void restore(const struct x86_vcpu *v)
 
 void context_load(struct x86_vcpu *v)
 {
-	if (likely(owner == v))
+	struct x86_vcpu **owner = &owners[cpu_index()];
+
+	if (likely(*owner == v))
 		return;
-	if (owner)
-		save(owner);
+	if (*owner)
+		save(*owner);
 	restore(v);
-	owner = v;
+	*owner = v;
+}
+
+void context_release(struct x86_vcpu *v)
+{
+	struct x86_vcpu **owner = &owners[cpu_index()];
+
+	if (*owner != v)
+		return;
+	save(v);
+	*owner = NULL;
 }
 
 void context_reset(struct x86_vcpu *v)
@@ -93,8 +106,8 @@ void context_reset(struct x86_vcpu *v)
 	uint32_t mxcsr = MXCSR_RESET;
 	uint64_t bv = 3; /* x87 and SSE are in the area; all else is initial */
 
-	if (owner == v)
-		owner = NULL;
+	if (owners[cpu_index()] == v)
+		owners[cpu_index()] = NULL;
 	memset(v->fpu, 0, area_size);
 	memcpy(v->fpu, &fcw, sizeof(fcw));
 	memcpy((char *)v->fpu + 24, &mxcsr, sizeof(mxcsr));

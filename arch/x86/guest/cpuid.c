@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The CPU model that a guest sees: what of the host's CPUID is passed on, and what is added. */
+#include "cpuid_topology.h"
 #include "socle/cpu/features.h"
 #include "socle/cpu/tsc.h"
 #include "socle/guest/cpuid.h"
@@ -17,11 +18,14 @@ struct cpuid_policy {
 	struct cpuid pass, set;
 	uint8_t dynamic;
 	bool repeats;
+	uint8_t more;	    /* the subleaves that follow and have the same policy */
+	bool (*only)(void); /* where it returns false, the leaf is empty */
 };
 
 enum { ALL = 0xffffffff, LEAF_HYPERVISOR = 0x40000000, LEAF_TIMING = 0x40000010 };
 #define B(n) (1u << (n))
 
+enum { CACHE_EAX = 0x3ff }; /* type, level, self-initializing, fully associative */
 enum { SUBLEAF_XSAVE_FIRST = 2, XCR0_BITS = 0xe7 }; /* x87, SSE, AVX, AVX-512 */
 
 static const struct cpuid_policy policies[] = {
@@ -44,6 +48,7 @@ static const struct cpuid_policy policies[] = {
 		/* x2APIC, TSC deadline, hypervisor present; local APIC, MTRR */
 		.set = {.ecx = B(21) | B(24) | B(31), .edx = B(9) | B(12)},
 	},
+	{.leaf = 4, .more = 4, .pass = {CACHE_EAX, ALL, ALL, MASK(2, 0)}}, /* caches on Intel */
 	{
 		.leaf = 7,
 		.pass = {
@@ -84,8 +89,8 @@ static const struct cpuid_policy policies[] = {
 		.leaf = 0x80000001, .repeats = true,
 		.pass = {
 			.eax = ALL,
-			/* LAHF, ABM, SSE4A, misaligned SSE, PREFETCHW, XOP, FMA4, TBM */
-			.ecx = B(0) | B(5) | B(6) | B(7) | B(8) | B(11) | B(16) | B(21),
+			/* LAHF, ABM, SSE4A, misaligned SSE, PREFETCHW, XOP, FMA4, TBM, TOPOEXT */
+			.ecx = B(0) | B(5) | B(6) | B(7) | B(8) | B(11) | B(16) | B(21) | B(22),
 			/* as leaf 1, and SYSCALL, NX, MMXEXT, FFXSR, 1 GiB pages, RDTSCP, LM, 3DNow */
 			.edx = B(0) | B(1) | B(2) | B(3) | B(4) | B(5) | B(6) | B(8) | B(11) |
 			       B(13) | B(15) | B(16) | B(17) | B(20) | B(22) | B(23) | B(24) |
@@ -100,6 +105,11 @@ static const struct cpuid_policy policies[] = {
 	{.leaf = 0x80000006, .pass = {ALL, ALL, ALL, ALL}, .repeats = true},
 	{.leaf = 0x80000007, .pass = {.edx = B(8)}, .repeats = true}, /* invariant TSC */
 	{.leaf = 0x80000008, .pass = {.eax = ALL, .ebx = B(0)}, .repeats = true}, /* CLZERO */
+	/* As leaf 4, on AMD. */
+	{.leaf = 0x8000001d, .more = 4, .pass = {CACHE_EAX, ALL, ALL, MASK(1, 0)},
+	 .only = cpuid_topology_extensions},
+	{.leaf = 0x8000001e, .dynamic = CPUID_DYN_1E, .repeats = true,
+	 .only = cpuid_topology_extensions},
 };
 
 static uint8_t *slot_of(struct guest_cpuid *t, uint32_t leaf)
@@ -122,21 +132,11 @@ static uint8_t *slot_of(struct guest_cpuid *t, uint32_t leaf)
 	}
 }
 
-static void fix_up(struct cpuid *r, uint32_t leaf, uint32_t subleaf, unsigned cpus)
+static void fix_up(struct cpuid *r, uint32_t leaf)
 {
 	switch (leaf) {
 	case 0:
 		r->eax = cpuid(0, 0).eax >= 0xd && cpu_has(CPU_XSAVE) ? 0xd : 0xb;
-		break;
-	case 1:
-		r->ebx |= MIN(cpus, 255u) << 16;
-		if (cpus > 1)
-			r->edx |= B(28); /* HTT: more than one logical processor */
-		break;
-	case 0xb: /* SDM vol. 2, CPUID, leaf 0BH: one thread per core, all cores in one package */
-		r->eax = subleaf ? 32 - __builtin_clz(cpus * 2 - 1) - 1 : 0;
-		r->ebx = subleaf ? cpus : 1;
-		r->ecx = subleaf ? 2 << 8 | 1 : 1 << 8;
 		break;
 	case LEAF_HYPERVISOR:
 		r->eax = LEAF_TIMING;
@@ -155,13 +155,11 @@ static void fix_up(struct cpuid *r, uint32_t leaf, uint32_t subleaf, unsigned cp
 		r->ebx = LAPIC_TIMER_HZ / 1000;
 		break;
 	case 0x80000000:
-		r->eax = MIN(cpuid(0x80000000, 0).eax, 0x80000008u);
+		r->eax = MIN(cpuid(0x80000000, 0).eax,
+			     cpuid_topology_extensions() ? 0x8000001eu : 0x80000008u);
 		break;
-	case 0x80000008:
-		/* With cores, the number of them less one; physical and linear sizes as they are.
-		 */
+	case 0x80000008: /* physical and linear sizes as they are */
 		r->eax &= 0xffff;
-		r->ecx = cpus - 1;
 		break;
 	default:
 		break;
@@ -187,9 +185,34 @@ static uint32_t xsave_size(const struct guest_cpuid *t, uint64_t xcr0, bool comp
 	return size;
 }
 
+/* Appends the entry of one row of the policy, or of one of its further subleaves. */
+static void add_entry(struct guest_cpuid *t, const struct cpuid_policy *p, uint32_t subleaf,
+		      unsigned cpus)
+{
+	struct cpuid_entry *e = &t->entry[t->entries];
+	uint8_t *slot = slot_of(t, p->leaf);
+	struct cpuid host = {0};
+
+	if (p->leaf >> 28 != 4 && p->leaf <= cpuid(p->leaf & 0x80000000, 0).eax)
+		host = cpuid(p->leaf, subleaf);
+	e->value.eax = (host.eax & p->pass.eax) | p->set.eax;
+	e->value.ebx = (host.ebx & p->pass.ebx) | p->set.ebx;
+	e->value.ecx = (host.ecx & p->pass.ecx) | p->set.ecx;
+	e->value.edx = (host.edx & p->pass.edx) | p->set.edx;
+	e->dynamic = p->dynamic;
+	e->repeats = p->repeats;
+	e->simple = p->repeats && p->dynamic == CPUID_STATIC;
+	fix_up(&e->value, p->leaf);
+	cpuid_topology(&e->value, p->leaf, subleaf, cpus);
+	if (subleaf == 0)
+		*slot = (uint8_t)t->entries;
+	else
+		t->entry[*slot].subleaves++;
+	t->entries++;
+}
+
 void cpuid_build(struct guest_cpuid *t, unsigned cpus)
 {
-	uint32_t max_basic = cpuid(0, 0).eax, max_extended = cpuid(0x80000000, 0).eax;
 	struct cpuid *d;
 
 	memset(t, 0, sizeof(*t));
@@ -197,26 +220,9 @@ void cpuid_build(struct guest_cpuid *t, unsigned cpus)
 	t->entry[0].repeats = t->entry[0].simple = true;
 	for (unsigned i = 0; i < ARRAY_SIZE(policies); i++) {
 		const struct cpuid_policy *p = &policies[i];
-		uint32_t max = p->leaf >= 0x80000000 ? max_extended : max_basic;
-		struct cpuid host = {0};
-		struct cpuid_entry *e = &t->entry[t->entries];
-		uint8_t *slot = slot_of(t, p->leaf);
 
-		if (p->leaf <= max && p->leaf >> 28 != 4)
-			host = cpuid(p->leaf, p->subleaf);
-		e->value.eax = (host.eax & p->pass.eax) | p->set.eax;
-		e->value.ebx = (host.ebx & p->pass.ebx) | p->set.ebx;
-		e->value.ecx = (host.ecx & p->pass.ecx) | p->set.ecx;
-		e->value.edx = (host.edx & p->pass.edx) | p->set.edx;
-		e->dynamic = p->dynamic;
-		e->repeats = p->repeats;
-		e->simple = p->repeats && p->dynamic == CPUID_STATIC;
-		fix_up(&e->value, p->leaf, p->subleaf, cpus);
-		if (p->subleaf == 0)
-			*slot = t->entries;
-		else
-			t->entry[*slot].subleaves++;
-		t->entries++;
+		for (uint32_t more = 0; (!p->only || p->only()) && more <= p->more; more++)
+			add_entry(t, p, p->subleaf + more, cpus);
 	}
 	/* What all of the components that are offered take. */
 	d = &t->entry[t->basic[0xd]].value;
@@ -239,6 +245,9 @@ static void apply_dynamic(struct x86_vcpu *v, const struct cpuid_entry *e, uint3
 	case CPUID_DYN_B:
 		r->ecx = (r->ecx & ~0xffu) | (subleaf & 0xff);
 		r->edx = v->base.id;
+		break;
+	case CPUID_DYN_1E: /* one thread per core, one node */
+		r->eax = r->ebx = v->base.id;
 		break;
 	case CPUID_DYN_D0:
 	case CPUID_DYN_D1:

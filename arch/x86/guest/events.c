@@ -93,6 +93,22 @@ void events_nmi(struct x86_events *e)
 		e->nmi_pending++;
 }
 
+void events_timer(struct x86_vcpu *v)
+{
+	source->timer(v);
+}
+
+void events_init(struct x86_vcpu *v)
+{
+	events_reset(&v->events);
+	source->init(v);
+}
+
+uint8_t events_startup(struct x86_vcpu *v)
+{
+	return source->startup(v);
+}
+
 void events_interrupted(struct x86_events *e, const struct x86_event *ev)
 {
 	e->retry = *ev;

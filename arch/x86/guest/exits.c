@@ -32,12 +32,10 @@ __hot void exit_port_in(struct x86_vcpu *v, uint16_t port, unsigned size)
 	uint32_t value;
 
 	v->stats.ports++;
-	if (likely(r)) {
-		r->accesses++;
-		value = r->ops->read(r, &v->base, port - (uint32_t)r->base, size);
-	} else {
+	if (likely(r))
+		value = io_region_read(r, &v->base, port - (uint32_t)r->base, size);
+	else
 		value = io_port_read(&v->base.vm->io, &v->base, port, size);
-	}
 	if (size == 1)
 		*rax = (*rax & ~0xffull) | (uint8_t)value;
 	else if (size == 2)
@@ -53,12 +51,10 @@ __hot void exit_port_out(struct x86_vcpu *v, uint16_t port, unsigned size)
 	uint32_t value = size == 1 ? (uint8_t)rax : size == 2 ? (uint16_t)rax : (uint32_t)rax;
 
 	v->stats.ports++;
-	if (likely(r)) {
-		r->accesses++;
-		r->ops->write(r, &v->base, port - (uint32_t)r->base, size, value);
-	} else {
+	if (likely(r))
+		io_region_write(r, &v->base, port - (uint32_t)r->base, size, value);
+	else
 		io_port_write(&v->base.vm->io, &v->base, port, size, value);
-	}
 }
 
 void exit_msr_fault(struct x86_vcpu *v)

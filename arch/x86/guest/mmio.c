@@ -220,13 +220,12 @@ static __always_inline unsigned device_access(struct x86_vcpu *v, const struct n
 		return 0;
 	}
 	v->stats.mmio++;
-	r->accesses++;
 	if (write)
-		r->ops->write(r, &v->base, offset, insn->msize,
-			      insn_mov_store_value(insn, &v->state));
+		io_region_write(r, &v->base, offset, insn->msize,
+				insn_mov_store_value(insn, &v->state));
 	else
 		insn_mov_load_result(insn, &v->state,
-				     r->ops->read(r, &v->base, offset, insn->msize));
+				     io_region_read(r, &v->base, offset, insn->msize));
 	return insn->len;
 }
 
@@ -246,6 +245,8 @@ static __noinline unsigned other_fault(struct x86_vcpu *v, const struct nested_f
 		if (f->flags & NESTED_PRESENT)
 			no_memory(v, "a nested fault on memory that is mapped", f->gpa);
 		v->stats.populated++;
+		return 0;
+	case -S_AGAIN: /* it is being moved */
 		return 0;
 	case -S_NOMEM:
 		no_memory(v, "the machine has no memory left for the page", f->gpa);

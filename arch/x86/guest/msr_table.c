@@ -32,7 +32,7 @@ static enum msr_result efer_write(struct x86_vcpu *v, uint32_t index, uint64_t *
 	/* Translations depend on these, and the CPU flushes nothing by itself (APM vol. 2, 15.16).
 	 */
 	if ((value ^ v->state.efer) & (EFER_NXE | EFER_LME))
-		v->base.requests |= VCPU_REQ_FLUSH;
+		vcpu_request_self(&v->base, VCPU_REQ_FLUSH);
 	v->state.efer = (value & ~(uint64_t)EFER_LMA) | (v->state.efer & EFER_LMA);
 	x86_dirty(v, X86_CR);
 	return MSR_OK;

@@ -40,6 +40,69 @@ void x86_vcpu_reset(struct x86_vcpu *v)
 	msr_reset(v);
 	v->tsc_adjust = v->pvclock = 0;
 	v->waits_for_sipi = v->base.id != 0;
+	v->halted = false;
+}
+
+/*
+ * SDM vol. 3, table 9-1: registers as at power-on, but MSRs, the TSC and the x87 and SSE state
+ * stay. The boot processor would go on in firmware, which there is none of: the guest restarts.
+ */
+static void init(struct x86_vcpu *v)
+{
+	if (v->base.id == 0) {
+		vm_reset(v->base.vm);
+		return;
+	}
+	memset(&v->state, 0, sizeof(v->state));
+	v->avail = v->dirty = 0;
+	events_init(v);
+	fetch_close(v);
+	v->halted = false;
+	v->waits_for_sipi = true;
+	vendor->vcpu_reset(v);
+}
+
+/* SDM vol. 3, 8.4.3: in real mode, at the page that the vector names. */
+static void start_up(struct x86_vcpu *v)
+{
+	uint8_t page = events_startup(v);
+
+	if (!v->waits_for_sipi)
+		return;
+	v->waits_for_sipi = false;
+	x86_load(v, X86_SEG | X86_RIP);
+	v->state.seg[SEG_CS].selector = (uint16_t)(page << 8);
+	v->state.seg[SEG_CS].base = (uint32_t)page << PAGE_SHIFT;
+	v->state.rip = 0;
+	x86_dirty(v, X86_SEG | X86_RIP);
+}
+
+/* Takes those of @which out of the requests that are pending. */
+static uint32_t take_requests(struct x86_vcpu *v, uint32_t which)
+{
+	if (!(__atomic_load_n(&v->base.requests, __ATOMIC_RELAXED) & which))
+		return 0;
+	return __atomic_fetch_and(&v->base.requests, ~which, __ATOMIC_ACQUIRE) & which;
+}
+
+bool x86_vcpu_awake(struct x86_vcpu *v)
+{
+	uint32_t taken = take_requests(v, VCPU_REQ_INIT | VCPU_REQ_STARTUP);
+
+	if (unlikely(taken & VCPU_REQ_INIT))
+		init(v);
+	if (unlikely(taken & VCPU_REQ_STARTUP))
+		start_up(v);
+	if (!v->waits_for_sipi && !v->halted)
+		return true;
+	/* Not those above, which may have come since. */
+	x86_collect(v, take_requests(v, VCPU_REQ_EVENT | VCPU_REQ_TIMER | VCPU_REQ_NMI |
+						VCPU_REQ_AGAIN));
+	if (v->waits_for_sipi || !events_wakeup(v, v->halted_if))
+		return false;
+	v->halted = false;
+	vcpu_request_self(&v->base, VCPU_REQ_AGAIN);
+	return true;
 }
 
 static void raise(struct x86_vcpu *v, const struct x86_exception *given)
@@ -52,7 +115,7 @@ static void raise(struct x86_vcpu *v, const struct x86_exception *given)
 	events_requeue(v);
 	if (!events_raise(&v->events, &x))
 		vm_kill(v->base.vm, "vCPU %u: triple fault", v->base.id);
-	v->base.requests |= VCPU_REQ_EVENT;
+	vcpu_request_self(&v->base, VCPU_REQ_AGAIN);
 }
 
 void x86_raise(struct x86_vcpu *v, uint8_t vector)

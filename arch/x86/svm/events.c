@@ -49,7 +49,7 @@ void svm_interrupted(struct svm_vcpu *s)
 		return;
 	}
 	events_interrupted(&s->x.events, &ev);
-	s->x.base.requests |= VCPU_REQ_EVENT;
+	vcpu_request_self(&s->x.base, VCPU_REQ_AGAIN);
 }
 
 /* A virtual interrupt that is never delivered: its intercept tells when one could be. */
@@ -148,7 +148,7 @@ bool svm_stepped(struct svm_vcpu *s)
 			c->rflags &= ~(uint64_t)RFLAGS_TF;
 		return false;
 	}
-	s->x.base.requests |= VCPU_REQ_EVENT;
+	vcpu_request_self(&s->x.base, VCPU_REQ_AGAIN);
 	if (s->guest_tf || ((c->dr6 ^ s->guest_dr6) & DR6_BREAKPOINTS))
 		return false;
 	c->dr6 = s->guest_dr6;
@@ -166,6 +166,19 @@ static void look_for_iret(struct svm_vcpu *s)
 	s->x.events.nmi_blocked = false;
 }
 
+/* The next VMRUN flushes; nothing that was read through old translations is used any more. */
+static void flush(struct svm_vcpu *s)
+{
+	struct guest_mem *mem = &s->x.base.vm->mem;
+	uint64_t epoch = guest_mem_epoch(mem);
+
+	vcpu_request_self(&s->x.base, VCPU_REQ_AGAIN);
+	s->vmcb->tlb_control = cpu_has(CPU_SVM_FLUSH_ASID) ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
+	fetch_close(&s->x);
+	s->memory_epoch = epoch;
+	guest_mem_seen(mem, epoch);
+}
+
 int svm_prepare(struct svm_vcpu *s)
 {
 	uint32_t requests = __atomic_exchange_n(&s->x.base.requests, 0, __ATOMIC_ACQUIRE);
@@ -176,17 +189,15 @@ int svm_prepare(struct svm_vcpu *s)
 
 	if (s->x.dirty)
 		svm_write_back(s);
-	if (requests & VCPU_REQ_LEAVE) {
-		s->x.base.requests |= requests & (VCPU_REQ_EVENT | VCPU_REQ_FLUSH);
+	if (requests & (VCPU_REQ_LEAVE | VCPU_REQ_INIT | VCPU_REQ_STARTUP)) {
+		vcpu_request_self(&s->x.base, requests & ~(uint32_t)VCPU_REQ_LEAVE);
 		return 1 + VCPU_LEAVE_REQUESTED;
 	}
+	requests = x86_collect(&s->x, requests);
 	/* What a flush asked for at the last entry has been served by it. */
 	c->tlb_control = TLB_KEEP;
-	if (requests & VCPU_REQ_FLUSH) {
-		s->x.base.requests |= VCPU_REQ_EVENT;
-		c->tlb_control = cpu_has(CPU_SVM_FLUSH_ASID) ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
-		fetch_close(&s->x);
-	}
+	if (requests & VCPU_REQ_FLUSH)
+		flush(s);
 	if (!(requests & VCPU_REQ_EVENT))
 		return 0;
 	window.nmis = !(c->int_state & INT_SHADOW);
@@ -205,6 +216,6 @@ int svm_prepare(struct svm_vcpu *s)
 	 * that saves the window's own exit, and Bochs 2.7 opens none where IF is set at VMRUN.
 	 */
 	if (s->x.events.retry_valid || s->x.events.exception_valid || wait != EVENTS_NONE)
-		s->x.base.requests |= VCPU_REQ_EVENT;
+		vcpu_request_self(&s->x.base, VCPU_REQ_AGAIN);
 	return 0;
 }

@@ -239,19 +239,20 @@ static int on_intr(struct svm_vcpu *s)
 
 static int on_hlt(struct svm_vcpu *s)
 {
-	bool interrupts = s->vmcb->rflags & RFLAGS_IF;
-	int leave;
-
+	s->x.halted_if = s->vmcb->rflags & RFLAGS_IF;
 	advance(s, OPCODE_HLT, 1);
-	s->x.base.requests |= VCPU_REQ_EVENT;
-	leave = events_wakeup(&s->x, interrupts) ? 0 : 1 + VCPU_LEAVE_HALTED;
-	/* A request to leave is served by leaving; the event is looked for at the next entry. */
-	return leave ? leave : svm_prepare(s);
+	s->x.halted = true;
+	if (!x86_vcpu_awake(&s->x)) {
+		if (s->x.dirty)
+			svm_write_back(s);
+		return 1 + VCPU_LEAVE_HALTED;
+	}
+	return svm_prepare(s);
 }
 
 static int on_vintr(struct svm_vcpu *s)
 {
-	s->x.base.requests |= VCPU_REQ_EVENT;
+	vcpu_request_self(&s->x.base, VCPU_REQ_AGAIN);
 	return svm_prepare(s);
 }
 
@@ -262,7 +263,7 @@ static int on_iret(struct svm_vcpu *s)
 	svm_touch(s->vmcb, CLEAN_INTERCEPTS);
 	s->nmi_iret = s->vmcb->rip;
 	s->watches = true;
-	s->x.base.requests |= VCPU_REQ_EVENT;
+	vcpu_request_self(&s->x.base, VCPU_REQ_AGAIN);
 	return svm_prepare(s);
 }
 
@@ -280,6 +281,16 @@ static int on_exception(struct svm_vcpu *s)
 		x86_raise_error(&s->x, vector, 0);
 	else if (!svm_stepped(s))
 		x86_raise(&s->x, vector);
+	return svm_prepare(s);
+}
+
+/* It waits for another vCPU, perhaps: who waits for this CPU has a turn. */
+static int on_pause(struct svm_vcpu *s)
+{
+	advance_slow(s);
+	/* It may spin with IF clear: as with port reads. */
+	take_interrupts();
+	sched_give_way();
 	return svm_prepare(s);
 }
 
@@ -355,6 +366,7 @@ static const struct exit_entry exits[SVM_EXIT_CODES] = {
 	[SVM_EXIT_VINTR] = {"vintr", on_vintr},
 	[SVM_EXIT_RDPMC] = {"rdpmc", on_rdpmc},
 	[SVM_EXIT_CPUID] = {"cpuid", NULL},
+	[SVM_EXIT_PAUSE] = {"pause", on_pause},
 	[SVM_EXIT_IRET] = {"iret", on_iret},
 	[SVM_EXIT_INVD] = {"invd", on_wbinvd},
 	[SVM_EXIT_HLT] = {"hlt", on_hlt},

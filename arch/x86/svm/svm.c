@@ -11,18 +11,21 @@
 #include "svm_insn.h"
 
 enum { VM_CR_SVMDIS = BIT(4), VM_CR_LOCK = BIT(3) };
+enum { PAUSES_TOLERATED = 3000 }; /* as many as it takes to wait for somebody who runs */
 
 uint64_t svm_clean;
 
 /*
- * Address-space identifiers are handed out in turn; when they are used up, as they are at first, a
- * new generation starts with a flush of everything. ASID 0 is ours. Per CPU; until SMP there is
- * one.
+ * Address-space identifiers are handed out in turn, on each CPU; when they are used up, as they are
+ * at first, a new generation starts with a flush of everything. ASID 0 is ours. A vCPU that comes
+ * to a CPU gets a new one, so what it left in the TLB when it was there before is never used.
  */
-static struct {
+static struct __aligned(64) asids
+{
 	uint32_t next;
 	uint64_t generation;
-} asids = {.next = UINT32_MAX, .generation = 1};
+}
+asids[CPU_MAX];
 
 static bool svm_probe(char *why, size_t size)
 {
@@ -53,18 +56,19 @@ static status_t svm_cpu_on(void)
 	struct cpu *cpu = this_cpu();
 	/* The page for VMRUN's own state, and one for our VMSAVE of what it leaves alone. */
 	uint8_t *pages = pages_alloc(2 * PAGE_SIZE, OWNER_CORE);
-	status_t status;
 
 	if (!pages)
 		return -S_NOMEM;
+	asids[cpu->id] = (struct asids){.next = UINT32_MAX, .generation = 1};
 	cpu->host_area = pages;
 	cpu->host_area_pa = virt_to_phys(pages);
 	msr_write(MSR_EFER, msr_read(MSR_EFER) | EFER_SVME);
 	msr_write(MSR_VM_HSAVE_PA, cpu->host_area_pa);
 	vmsave(cpu->host_area_pa + PAGE_SIZE);
+	if (cpu->id)
+		return 0;
 	svm_clean = cpu_has(CPU_SVM_CLEAN) ? CLEAN_ALL & ~(uint64_t)(CLEAN_INT | CLEAN_CR2) : 0;
-	status = svm_maps_init();
-	return status;
+	return svm_maps_init();
 }
 
 static const char *svm_features(void)
@@ -154,26 +158,54 @@ static void svm_vcpu_reset(struct x86_vcpu *v)
 static void flush_all(struct svm_vcpu *s)
 {
 	s->vmcb->tlb_control = TLB_FLUSH_ALL;
-	s->x.base.requests |= VCPU_REQ_EVENT;
+	vcpu_request_self(&s->x.base, VCPU_REQ_AGAIN);
 }
 
 static void take_asid(struct svm_vcpu *s)
 {
+	struct asids *a = &asids[cpu_index()];
 	struct vmcb *c = s->vmcb;
 
-	if (s->asid_generation == asids.generation)
+	if (s->asid_cpu == cpu_index() && s->asid_generation == a->generation)
 		return;
-	if (asids.next >= cpu_info.asids) {
-		asids.next = 1;
-		asids.generation++;
+	if (a->next >= cpu_info.asids) {
+		a->next = 1;
+		a->generation++;
 		flush_all(s);
 	}
-	s->asid_generation = asids.generation;
-	c->asid = asids.next++;
+	s->asid_cpu = cpu_index();
+	s->asid_generation = a->generation;
+	c->asid = a->next++;
 	/* An emulated CPU may have fewer than two: then nothing may survive a switch. */
 	if (cpu_info.asids < 3)
 		flush_all(s);
 	svm_touch(c, CLEAN_ASID);
+}
+
+/* Pages may have been taken from the guest while this vCPU did not run. */
+static void notice_removals(struct svm_vcpu *s)
+{
+	const struct guest_mem *mem = &s->x.base.vm->mem;
+
+	if (unlikely(guest_mem_stale(mem) || s->memory_epoch != guest_mem_epoch(mem)))
+		vcpu_request_self(&s->x.base, VCPU_REQ_FLUSH);
+}
+
+/*
+ * Spinning is noticed where it can do harm: who is waited for may be waiting for this CPU. Without
+ * a filter each PAUSE exits, so only then.
+ */
+static void intercept_pause(struct svm_vcpu *s)
+{
+	bool wanted = s->x.base.vm->settings.cpus > 1 &&
+		      (cpu_has(CPU_SVM_PAUSE_FILTER) || sched_contended());
+	struct vmcb *c = s->vmcb;
+
+	if (wanted == !!(c->intercept3 & INTERCEPT_PAUSE))
+		return;
+	c->intercept3 ^= INTERCEPT_PAUSE;
+	c->pause_count = PAUSES_TOLERATED;
+	svm_touch(c, CLEAN_INTERCEPTS);
 }
 
 static enum vcpu_leave svm_run(struct vcpu *b)
@@ -182,7 +214,11 @@ static enum vcpu_leave svm_run(struct vcpu *b)
 	uint64_t host_pa = this_cpu()->host_area_pa + PAGE_SIZE;
 	int leave;
 
+	if (!x86_vcpu_awake(&s->x))
+		return VCPU_LEAVE_HALTED;
 	context_load(&s->x);
+	notice_removals(s);
+	intercept_pause(s);
 	s->vmcb->clean = 0;
 	clgi();
 	interrupts_enable();
@@ -202,6 +238,12 @@ static enum vcpu_leave svm_run(struct vcpu *b)
 	interrupts_disable();
 	stgi();
 	return leave - 1;
+}
+
+/* The registers of VMLOAD come and go with each run. */
+static void svm_release(struct vcpu *b)
+{
+	context_release(x86_vcpu(b));
 }
 
 static void svm_set_pat(struct x86_vcpu *v, uint64_t pat)
@@ -242,6 +284,7 @@ static const struct vendor svm = {
 	.vcpu_reset = svm_vcpu_reset,
 	.load = svm_load,
 	.run = svm_run,
+	.release = svm_release,
 	.dump = svm_dump,
 	.set_pat = svm_set_pat,
 	.set_tsc_offset = svm_set_tsc_offset,

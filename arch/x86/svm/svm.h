@@ -15,15 +15,17 @@ struct svm_vcpu {
 	struct vmcb *vmcb;	  /* at 0: for the entry code */
 	uint64_t vmcb_pa;	  /* at 8: likewise */
 	uint64_t asid_generation; /* in which vmcb->asid was handed out; 0: never */
-	bool loaded;		  /* VMLOAD state is in the CPU, not in the VMCB */
-	bool next_rip;		  /* the CPU saves it at exits */
-	bool stepping;		  /* TF is ours: see step_over_iret() */
-	bool guest_tf;		  /* what it was before; while stepping */
-	uint64_t guest_dr6;	  /* likewise */
-	bool watches;		  /* one of these was set since the vCPU's reset */
-	uint64_t nmi_iret;	  /* where an NMI's handler is about to return; or NOWHERE */
-	uint64_t hlt_rip;	  /* where a HLT in the shadow of STI was last seen */
-	struct x86_vcpu x;	  /* at 128: general registers for the entry code */
+	unsigned asid_cpu;	  /* by which CPU */
+	uint64_t memory_epoch; /* of the guest's memory, when its translations were last flushed */
+	bool loaded;	       /* VMLOAD state is in the CPU, not in the VMCB */
+	bool next_rip;	       /* the CPU saves it at exits */
+	bool stepping;	       /* TF is ours: see step_over_iret() */
+	bool guest_tf;	       /* what it was before; while stepping */
+	uint64_t guest_dr6;    /* likewise */
+	bool watches;	       /* one of these was set since the vCPU's reset */
+	uint64_t nmi_iret;     /* where an NMI's handler is about to return; or NOWHERE */
+	uint64_t hlt_rip;      /* where a HLT in the shadow of STI was last seen */
+	struct x86_vcpu x;     /* at 128: general registers for the entry code */
 	uint64_t count[EXIT_COUNTS];
 };
 _Static_assert(offsetof(struct svm_vcpu, vmcb) == 0, "entry.asm");

@@ -65,11 +65,12 @@ static void unmap_access_page(struct vmx_vcpu *s)
 {
 	struct vmx_vcpu *owner = access_owner(s);
 
-	if (!owner->apic_mapped)
+	if (!__atomic_exchange_n(&owner->apic_mapped, false, __ATOMIC_RELAXED))
 		return;
-	owner->apic_mapped = false;
 	if (pt_unmap(&s->x.base.vm->mem.pt, LAPIC_GPA, PAGE_SIZE))
 		vm_kill(s->x.base.vm, "vCPU %u: cannot unmap the APIC's page", s->x.base.id);
+	guest_mem_changed(&s->x.base.vm->mem);
+	vm_flush_begin(s->x.base.vm, &s->x.base);
 }
 
 /* The guest chose another mode of its APIC: SDM vol. 3, 29.4 and 29.5. */

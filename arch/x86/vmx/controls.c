@@ -53,6 +53,7 @@ static const struct control {
 	{SET_ENTRY, true, ENTRYCTL_LOAD_EFER, "loading the guest's EFER"},
 	{SET_ENTRY, true, ENTRYCTL_LOAD_PAT, "loading the guest's PAT"},
 	{SET_PIN, false, PIN_PREEMPTION_TIMER, "preemption timer"},
+	{SET_SECONDARY, false, SECONDARY_PAUSE_LOOP, "PAUSE-loop exiting"},
 	{SET_SECONDARY, false, SECONDARY_WBINVD, "WBINVD exiting"},
 	{SET_SECONDARY, false, SECONDARY_RDTSCP, "RDTSCP"},
 	{SET_SECONDARY, false, SECONDARY_INVPCID, "INVPCID"},

@@ -88,7 +88,7 @@ static bool set_cr(struct vmx_vcpu *s, uint64_t cr0, uint64_t cr4)
 	x86_dirty(&s->x, X86_CR);
 	/* What the CPU would have flushed by itself (SDM vol. 3, 4.10.4.1). */
 	if (changed & (CR0_PG | CR4_PGE | CR4_PAE | CR4_PSE | CR4_SMEP | CR4_PCIDE))
-		s->x.base.requests |= VCPU_REQ_FLUSH;
+		vcpu_request_self(&s->x.base, VCPU_REQ_FLUSH);
 	return true;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Before an entry: requests, events to inject (SDM vol. 3, 26.6), write-back, flushes. */
+#include "socle/cpu/regs.h"
 #include "socle/guest/vcpu.h"
+#include "socle/platform/lapic.h"
 #include "vmx.h"
 #include "vmx_insn.h"
 
@@ -39,7 +41,7 @@ void vmx_interrupted(struct vmx_vcpu *s, uint32_t info)
 		return;
 	}
 	events_interrupted(&s->x.events, &ev);
-	s->x.base.requests |= VCPU_REQ_EVENT;
+	vcpu_request_self(&s->x.base, VCPU_REQ_AGAIN);
 }
 
 /*
@@ -83,38 +85,63 @@ static void inject(struct vmx_vcpu *s, const struct x86_event *ev, uint32_t bloc
 	vmwrite(VMCS_ENTRY_INTR_INFO, encode(ev));
 }
 
-static void flush(struct vmx_vcpu *s)
+void vmx_flush(struct vmx_vcpu *s)
 {
+	struct guest_mem *mem = &s->x.base.vm->mem;
+	uint64_t epoch = guest_mem_epoch(mem);
+
 	invept(INVEPT_SINGLE, vmread(VMCS_EPT_POINTER));
 	invvpid(INVVPID_SINGLE, s->vpid);
 	fetch_close(&s->x);
+	guest_mem_seen(mem, epoch);
+}
+
+enum { EVENTFUL = VCPU_REQ_EVENT | VCPU_REQ_NMI | VCPU_REQ_TIMER | VCPU_REQ_AGAIN };
+
+/*
+ * Bochs delivers a virtual interrupt to a guest that has interrupts off if a physical one waits at
+ * the entry: so that is taken before. True if it brought requests.
+ */
+static __noinline __cold bool interrupts_brought(struct vmx_vcpu *s)
+{
+	interrupts_take();
+	if (!s->x.base.requests)
+		return false;
+	vcpu_request_self(&s->x.base, VCPU_REQ_AGAIN);
+	return true;
 }
 
 int vmx_prepare(struct vmx_vcpu *s)
 {
-	uint32_t requests = __atomic_exchange_n(&s->x.base.requests, 0, __ATOMIC_ACQUIRE);
 	struct x86_window window;
 	enum events_wait wait;
 	struct x86_event ev;
-	uint32_t blocking;
+	uint32_t requests, blocking;
 
+again:
+	requests = __atomic_exchange_n(&s->x.base.requests, 0, __ATOMIC_ACQUIRE);
 	if (s->x.dirty)
 		vmx_write_back(s);
-	if (requests & VCPU_REQ_LEAVE) {
-		s->x.base.requests |= requests & (VCPU_REQ_EVENT | VCPU_REQ_FLUSH);
+	if (requests & (VCPU_REQ_LEAVE | VCPU_REQ_INIT | VCPU_REQ_STARTUP)) {
+		vcpu_request_self(&s->x.base, requests & ~(uint32_t)VCPU_REQ_LEAVE);
 		return 1 + VCPU_LEAVE_REQUESTED;
 	}
 	if (requests & VCPU_REQ_FLUSH)
-		flush(s);
-	if (!(requests & VCPU_REQ_EVENT))
+		vmx_flush(s);
+	if (!(requests & EVENTFUL))
 		return 0;
-	if (s->apic_page)
-		vmx_apicv_prepare(s);
 	blocking = vmread(VMCS_GUEST_INTERRUPTIBILITY);
 	/* The CPU knows when an IRET unblocked NMIs. */
 	s->x.events.nmi_blocked = blocking & BLOCKING_NMI;
+	x86_collect(&s->x, requests);
+	if (s->apic_page)
+		vmx_apicv_prepare(s);
 	window.nmis = !(blocking & (BLOCKING_STI | BLOCKING_MOV_SS));
-	window.interrupts = window.nmis && (vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF);
+	window.interrupts = vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF;
+	if (unlikely(s->apic_page && !window.interrupts && lapic_page_requested(s->x.lapic)) &&
+	    interrupts_brought(s))
+		goto again;
+	window.interrupts = window.interrupts && window.nmis;
 	if (events_next(&s->x, window, &ev, &wait)) {
 		inject(s, &ev, blocking);
 		blocking = 0;
@@ -123,6 +150,6 @@ int vmx_prepare(struct vmx_vcpu *s)
 	/* Two at once: the second has its turn after the next exit. So has a NMI in a shadow. */
 	if (s->x.events.retry_valid || s->x.events.exception_valid ||
 	    (s->x.events.nmi_pending && (blocking & BLOCKING_STI)))
-		s->x.base.requests |= VCPU_REQ_EVENT;
+		vcpu_request_self(&s->x.base, VCPU_REQ_AGAIN);
 	return 0;
 }

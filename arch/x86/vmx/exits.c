@@ -255,11 +255,10 @@ static int on_init(struct vmx_vcpu *s)
 
 static int on_hlt(struct vmx_vcpu *s)
 {
-	bool interrupts = vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF;
-
+	s->x.halted_if = vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF;
 	advance(s);
-	s->x.base.requests |= VCPU_REQ_EVENT;
-	if (!events_wakeup(&s->x, interrupts)) {
+	s->x.halted = true;
+	if (!x86_vcpu_awake(&s->x)) {
 		if (s->x.dirty)
 			vmx_write_back(s);
 		return 1 + VCPU_LEAVE_HALTED;
@@ -269,7 +268,7 @@ static int on_hlt(struct vmx_vcpu *s)
 
 static int on_window(struct vmx_vcpu *s)
 {
-	s->x.base.requests |= VCPU_REQ_EVENT;
+	vcpu_request_self(&s->x.base, VCPU_REQ_AGAIN);
 	return vmx_prepare(s);
 }
 
@@ -278,7 +277,7 @@ static int on_preemption_timer(struct vmx_vcpu *s)
 {
 	interrupts_take();
 	timers_poll();
-	s->x.base.requests |= VCPU_REQ_LEAVE;
+	vcpu_request_self(&s->x.base, VCPU_REQ_LEAVE);
 	return vmx_prepare(s);
 }
 
@@ -320,6 +319,16 @@ static int on_exception(struct vmx_vcpu *s)
 						       .payload = vmread(VMCS_EXIT_QUALIFICATION)});
 	else
 		x86_raise_error(&s->x, vector, 0);
+	return vmx_prepare(s);
+}
+
+/* It waits for another vCPU, perhaps: who waits for this CPU has a turn. */
+static int on_pause(struct vmx_vcpu *s)
+{
+	advance(s);
+	/* It may spin with IF clear: as with port reads. */
+	interrupts_take();
+	sched_give_way();
 	return vmx_prepare(s);
 }
 
@@ -415,6 +424,7 @@ static const struct exit_entry exits[VMX_EXIT_REASONS] = {
 	[VMX_EXIT_WRMSR] = {"wrmsr", NULL},
 	[VMX_EXIT_MWAIT] = {"mwait", on_undefined},
 	[VMX_EXIT_MONITOR] = {"monitor", on_undefined},
+	[VMX_EXIT_PAUSE] = {"pause", on_pause},
 	[VMX_EXIT_APIC_ACCESS] = {"apic-access", on_apic_access},
 	[VMX_EXIT_VIRTUALIZED_EOI] = {"eoi", on_virtualized_eoi},
 	[VMX_EXIT_EPT_VIOLATION] = {"ept-violation", NULL},

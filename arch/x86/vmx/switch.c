@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Registers that VMX switches neither at entries nor at exits: the guest's stay in the CPU. */
+#include "socle/cpu/cpu.h"
 #include "socle/cpu/features.h"
 #include "socle/cpu/regs.h"
 #include "vmx.h"
@@ -18,12 +19,12 @@ static const uint32_t kept_msr[KEPT_MSRS] = {
 
 enum { DR6_RESET = 0xffff0ff0 };
 
-/* Whose registers are in the CPU; NULL: nobody's. Per CPU; until SMP there is one. */
-static struct vmx_vcpu *resident;
+/* Whose registers are in each CPU; NULL: nobody's. Only its CPU looks at it. */
+static struct vmx_vcpu *residents[CPU_MAX];
 
 bool vmx_is_resident(const struct vmx_vcpu *s)
 {
-	return resident == s;
+	return residents[cpu_index()] == s;
 }
 
 static void save(struct vmx_vcpu *s)
@@ -36,21 +37,33 @@ static void save(struct vmx_vcpu *s)
 
 void vmx_switch_to(struct vmx_vcpu *s)
 {
-	if (likely(resident == s))
+	struct vmx_vcpu **resident = &residents[cpu_index()];
+
+	if (likely(*resident == s))
 		return;
-	if (resident)
-		save(resident);
+	if (*resident)
+		save(*resident);
 	for (unsigned i = 0; i < KEPT_MSRS; i++)
 		msr_write(kept_msr[i], s->kept[i]);
 	cr2_write(s->cr2);
 	dr6_write(s->dr6);
-	resident = s;
+	*resident = s;
+}
+
+void vmx_switch_release(struct vmx_vcpu *s)
+{
+	struct vmx_vcpu **resident = &residents[cpu_index()];
+
+	if (*resident != s)
+		return;
+	save(s);
+	*resident = NULL;
 }
 
 void vmx_switch_reset(struct vmx_vcpu *s)
 {
-	if (resident == s)
-		resident = NULL;
+	if (vmx_is_resident(s))
+		residents[cpu_index()] = NULL;
 	for (unsigned i = 0; i < KEPT_MSRS; i++)
 		s->kept[i] = 0;
 	s->cr2 = 0;

@@ -14,8 +14,15 @@
 
 #define FIRMWARE_HINT "turn on 'Intel Virtualization Technology' (VT-x) in the firmware setup"
 
-/* The VMCS that VMREAD and VMWRITE act on; NULL: none. Per CPU; until SMP there is one. */
-static struct vmx_vcpu *current;
+enum { PLE_GAP = 128, PLE_WINDOW = 4096 }; /* TSC ticks: PAUSEs of one loop, and its length */
+
+static struct vmx_vcpu *currents[CPU_MAX];
+
+/* The VMCS that VMREAD and VMWRITE act on; NULL: none. */
+static struct vmx_vcpu **current(void)
+{
+	return &currents[cpu_index()];
+}
 
 static bool vmx_probe(char *why, size_t size)
 {
@@ -55,6 +62,8 @@ static status_t vmx_cpu_on(void)
 	cr4_write((cr4_read() | CR4_VMXE | vmx_caps.cr4_fixed0) & vmx_caps.cr4_fixed1);
 	if (!vmxon(cpu->host_area_pa))
 		return -S_IO;
+	if (cpu->id)
+		return 0;
 	pt_ept_init(vmx_caps.ept_vpid & EPT_CAP_PAGES_2M, vmx_caps.ept_vpid & EPT_CAP_PAGES_1G);
 	return vmx_maps_init();
 }
@@ -72,18 +81,24 @@ static __noinline void load_vmcs(struct vmx_vcpu *s)
 {
 	if (!vmptrld(s->vmcs_pa))
 		panic("VMPTRLD refused %#llx", (unsigned long long)s->vmcs_pa);
-	current = s;
+	*current() = s;
+	if (s->cpu == cpu_index())
+		return;
+	/* It comes from another CPU; here, something may be left of when it was here before. */
+	s->cpu = cpu_index();
+	vmx_write_host_state();
+	invvpid(INVVPID_SINGLE, s->vpid);
 }
 
 __hot void vmx_make_current(struct vmx_vcpu *s)
 {
-	if (unlikely(current != s))
+	if (unlikely(*current() != s))
 		load_vmcs(s);
 }
 
 void vmx_current_lost(void)
 {
-	current = NULL;
+	*current() = NULL;
 }
 
 static struct x86_vcpu *vmx_vcpu_create(struct vm *vm, unsigned id)
@@ -159,6 +174,9 @@ static uint32_t secondary_controls(const struct x86_vcpu *v)
 		secondary &= ~(uint32_t)SECONDARY_RDTSCP;
 	if (!cpuid_guest_bit(v->cpuid, 7, REG_EBX, 10))
 		secondary &= ~(uint32_t)SECONDARY_INVPCID;
+	/* Who spins alone waits for no other vCPU. */
+	if (v->base.vm->settings.cpus == 1)
+		secondary &= ~(uint32_t)SECONDARY_PAUSE_LOOP;
 	return secondary;
 }
 
@@ -206,6 +224,10 @@ static void write_controls(struct vmx_vcpu *s)
 	vmwrite(VMCS_ENTRY_INTR_INFO, 0);
 	if (vmx_caps.pin & PIN_PREEMPTION_TIMER)
 		vmwrite(VMCS_PREEMPTION_TIMER, longest_run());
+	if (s->secondary & SECONDARY_PAUSE_LOOP) {
+		vmwrite(VMCS_PLE_GAP, PLE_GAP);
+		vmwrite(VMCS_PLE_WINDOW, PLE_WINDOW);
+	}
 	if (s->secondary & SECONDARY_ENCLS)
 		vmwrite(VMCS_ENCLS_EXIT_BITMAP, UINT64_MAX);
 	if (s->secondary & SECONDARY_ENCLV)
@@ -255,15 +277,12 @@ static void vmx_vcpu_reset(struct x86_vcpu *v)
 		panic("VMCLEAR refused %#llx", (unsigned long long)s->vmcs_pa);
 	s->launched = false;
 	vmx_current_lost();
+	s->cpu = CPU_MAX;
 	vmx_make_current(s);
 	vmx_switch_reset(s);
 	write_controls(s);
-	vmx_write_host_state();
 	write_guest_state(s);
 	vmx_apicv_reset(s);
-	/* The tables may be new ones at an address that the CPU knows from before. */
-	invept(INVEPT_SINGLE, v->base.vm->mem.pt.root | vmx_caps.eptp_bits);
-	invvpid(INVVPID_SINGLE, s->vpid);
 }
 
 static enum vcpu_leave vmx_run(struct vcpu *b)
@@ -271,13 +290,32 @@ static enum vcpu_leave vmx_run(struct vcpu *b)
 	struct vmx_vcpu *s = vmx_vcpu(x86_vcpu(b));
 	int leave;
 
+	if (!x86_vcpu_awake(&s->x))
+		return VCPU_LEAVE_HALTED;
 	context_load(&s->x);
 	vmx_make_current(s);
+	/* Pages may have been taken from the guest since one of its vCPUs was here. */
+	if (unlikely(guest_mem_stale(&b->vm->mem)))
+		vmx_flush(s);
 	vmx_switch_to(s);
 	leave = vmx_prepare(s);
 	if (!leave)
 		leave = vmx_run_loop(s);
 	return leave - 1;
+}
+
+/* A VMCS may be active on one CPU at a time (SDM vol. 3, 24.11.1). */
+static void vmx_release(struct vcpu *b)
+{
+	struct vmx_vcpu *s = vmx_vcpu(x86_vcpu(b));
+
+	context_release(&s->x);
+	vmx_switch_release(s);
+	if (!vmclear(s->vmcs_pa))
+		panic("VMCLEAR refused %#llx", (unsigned long long)s->vmcs_pa);
+	s->launched = false;
+	if (*current() == s)
+		*current() = NULL;
 }
 
 static void vmx_set_pat(struct x86_vcpu *v, uint64_t pat)
@@ -294,7 +332,7 @@ static __noinline __cold void set_tsc_offset_elsewhere(struct vmx_vcpu *s)
 
 static __hot void vmx_set_tsc_offset(struct x86_vcpu *v)
 {
-	if (likely(current == vmx_vcpu(v)))
+	if (likely(*current() == vmx_vcpu(v)))
 		vmwrite(VMCS_TSC_OFFSET, v->tsc_offset);
 	else
 		set_tsc_offset_elsewhere(vmx_vcpu(v));
@@ -318,6 +356,7 @@ static const struct vendor vmx = {
 	.vcpu_reset = vmx_vcpu_reset,
 	.load = vmx_load,
 	.run = vmx_run,
+	.release = vmx_release,
 	.dump = vmx_dump,
 	.set_pat = vmx_set_pat,
 	.set_tsc_offset = vmx_set_tsc_offset,

@@ -18,6 +18,7 @@ enum vmx_kept {
 struct vmx_vcpu {
 	bool launched; /* at 0, for the entry code: VMRESUME, not VMLAUNCH */
 	uint16_t vpid;
+	uint32_t cpu; /* whose host state is in the VMCS */
 	void *vmcs;
 	uint64_t vmcs_pa;
 	uint32_t primary;	  /* what VMCS_PRIMARY_CONTROLS holds */
@@ -82,6 +83,8 @@ void vmx_write_host_state(void);
 void vmx_switch_to(struct vmx_vcpu *s);
 /* True if they are. */
 bool vmx_is_resident(const struct vmx_vcpu *s);
+/* Has them be in no CPU. */
+void vmx_switch_release(struct vmx_vcpu *s);
 /* Sets their power-on values. */
 void vmx_switch_reset(struct vmx_vcpu *s);
 
@@ -98,6 +101,9 @@ int vmx_entry_refused(struct vmx_vcpu *s);
 
 /* Between any work and an entry: events, write-back, flushes. Returns as vmx_exit(). */
 int vmx_prepare(struct vmx_vcpu *s);
+
+/* Forgets what this CPU has cached of the guest's memory. */
+void vmx_flush(struct vmx_vcpu *s);
 
 /* Takes over an event whose delivery the last exit interrupted; @info is its vectoring info. */
 void vmx_interrupted(struct vmx_vcpu *s, uint32_t info);

@@ -7,7 +7,8 @@
 #include "socle/platform/uart.h"
 
 /*
- * All functions here are called by one CPU at a time, and nothing that they call waits.
+ * All functions here are called by the boot CPU, which holds no lock, and nothing that they call
+ * waits.
  *
  * Order of calls: console_init(); console_add_guest() when a VM's chips exist, and
  * console_guest_started() at each of its starts; console_run() when the machine is up; then
@@ -27,7 +28,10 @@ enum {
 	CONSOLE_INPUT = 2048,	/* bytes that wait for a guest to read them, a power of two */
 };
 
-/* A guest's end of the console. The caller gives the memory; the members are the console's. */
+/*
+ * A guest's end of the console. The caller gives the memory; the members are the console's, from
+ * @written on guarded by vm.chips.
+ */
 struct guest_console {
 	struct uart_sink sink;	      /* connected to @uart */
 	struct vm *vm;		      /* the guest */

@@ -33,16 +33,41 @@ struct __packed tss {
 };
 _Static_assert(sizeof(struct tss) == 104, "TSS");
 
+/* 64-bit interrupt gate (SDM vol. 3, 6.14.1). */
+struct __packed idt_gate {
+	uint16_t offset_low;
+	uint16_t selector;
+	uint8_t ist;
+	uint8_t type;
+	uint16_t offset_mid;
+	uint32_t offset_high;
+	uint32_t reserved;
+};
+_Static_assert(sizeof(struct idt_gate) == 16, "IDT gate");
+
+struct spinlock;
+
 /* What each CPU owns. Found from its stack; only its CPU touches it unless said otherwise. */
-struct cpu {
+struct __aligned(128) cpu
+{
+	struct idt_gate idt[256]; /* of its own, as the double fault's stack changes by the CPU */
 	unsigned id;		  /* 0 is the boot CPU */
-	uint32_t apic_id;	  /* of its local APIC */
+	uint32_t apic_id;	  /* of its local APIC; constant once it is on */
 	uint64_t gdt[5];	  /* null, code, data, TSS (two entries) */
 	struct tss tss;		  /* IST 1: double fault */
 	void *host_area;	  /* the vendor's per-CPU page(s); owned by the vendor room */
 	uint64_t host_area_pa;	  /* its host-physical address */
 	uint32_t interrupts[256]; /* taken, by vector */
+#ifdef LOCK_DEBUG
+	struct spinlock *held[8]; /* locks, in the order in which they were taken */
+	unsigned held_count;
+#endif
 };
+
+/* All CPUs that run, by number; boot_cpu is the first. Filled at boot; then only read. */
+extern struct cpu boot_cpu;
+extern struct cpu *all_cpus[CPU_MAX];
+extern unsigned cpu_count;
 
 /* The CPU that runs this code: valid on every stack of ours. */
 static __always_inline struct cpu *this_cpu(void)
@@ -79,12 +104,18 @@ void cpu_tables_load(struct cpu *cpu);
 
 /*
  * Double faults use their own stack only while our own TSS is loaded: while a guest's is, its
- * base is the guest's choice. One IDT serves all CPUs; until SMP this is a plain flag.
+ * base is the guest's choice. Of this CPU.
  */
 void cpu_double_fault_stack(bool own_tss);
 
 /* Calls @handler with interrupts off on each interrupt of @vector (0x20 to 0xfe). Bound at boot. */
 void interrupt_bind(uint8_t vector, void (*handler)(void));
+
+/*
+ * Stops all other CPUs for good, by NMI, before the last words of this one. True if this CPU is
+ * the first to ask for it. Any context.
+ */
+bool cpu_stop_others(void);
 
 /* Resets CPU by a triple fault, as the last resort. */
 void cpu_triple_fault(void) __noreturn;

@@ -12,15 +12,14 @@
  * CPU, and none is held across a VM entry.
  */
 enum lock_level {
-	LOCK_VM = 1,   /* vm.lock: a VM's life cycle */
-	LOCK_CHIPS,    /* vm.chips: a guest's devices but the local APICs */
-	LOCK_CONSOLE,  /* guest_console.lock: a guest's output and input rings */
-	LOCK_MEMORY,   /* guest_mem.lock: removing what is mapped */
-	LOCK_GROUP,    /* the scheduler: the CPU time of a VM */
-	LOCK_RUNQUEUE, /* the scheduler: a CPU's queue */
-	LOCK_TIMERS,   /* a CPU's timer queue */
-	LOCK_FRAMES,   /* the page-frame allocator */
-	LOCK_LOG,      /* the log's ring */
+	LOCK_CHIPS = 1, /* vm.chips: a guest's devices but the local APICs */
+	LOCK_STOP,	/* vm.lock: whether and why a VM stops */
+	LOCK_RUNQUEUE,	/* the scheduler: a CPU's queue */
+	LOCK_TIMERS,	/* a CPU's timer queue */
+	LOCK_STOCK,	/* a CPU's stock of page frames */
+	LOCK_FRAMES,	/* the page-frame allocator: what is in no stock */
+	LOCK_PAGING,	/* the hypervisor's own page tables */
+	LOCK_LOG,	/* the log's ring */
 };
 
 struct spinlock {
@@ -32,7 +31,10 @@ struct spinlock {
 #endif
 };
 
-#define SPINLOCK_INIT(lock_name, lock_level) {.level = (lock_level), .name = (lock_name)}
+#define SPINLOCK_INIT(lock_name, lock_level)               \
+	{                                                  \
+		.level = (lock_level), .name = (lock_name) \
+	}
 
 static inline void spinlock_init(struct spinlock *l, const char *name, enum lock_level level)
 {
@@ -40,10 +42,17 @@ static inline void spinlock_init(struct spinlock *l, const char *name, enum lock
 }
 
 #ifdef LOCK_DEBUG
-/* Panic if @l is taken out of order, given back by somebody else, or was held for too long. */
+/* Panic if @l is taken out of order, or given back by a CPU that does not hold it. */
 void lock_debug_take(struct spinlock *l);
 void lock_debug_taken(struct spinlock *l, bool tried);
 void lock_debug_release(struct spinlock *l);
+
+/* Panics if this CPU holds a lock: @where, as before an entry, it must hold none. */
+void lock_debug_none(const char *where);
+
+/* The longest that a lock was held, in TSC ticks, and which it was. */
+extern uint64_t lock_longest;
+extern const char *lock_longest_name;
 #else
 static __always_inline void lock_debug_take(struct spinlock *l)
 {
@@ -52,6 +61,9 @@ static __always_inline void lock_debug_taken(struct spinlock *l, bool tried)
 {
 }
 static __always_inline void lock_debug_release(struct spinlock *l)
+{
+}
+static __always_inline void lock_debug_none(const char *where)
 {
 }
 #endif

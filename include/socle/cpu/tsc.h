@@ -11,6 +11,21 @@
  */
 bool tsc_calibrate(void);
 
+/* How another CPU's TSC compares with the boot CPU's. */
+struct tsc_difference {
+	int64_t before, after; /* ticks ahead of the boot CPU's, before and after a correction */
+	uint64_t round_trip;   /* ticks that the quickest comparison took: what is not known */
+	bool corrected;
+};
+
+/*
+ * On the boot CPU, while another is in tsc_compare_here(): compares, and corrects what is off by
+ * more than the comparison's own time. @skew: ticks to put the other's TSC wrong first, for a
+ * self-test. False if the other does not answer.
+ */
+bool tsc_compare_with(int64_t skew, struct tsc_difference *d);
+void tsc_compare_here(void);
+
 /* In Hz; 0 before tsc_calibrate(). */
 extern uint64_t tsc_hz;
 

@@ -7,13 +7,16 @@
 #include "socle/status.h"
 
 /* Finds out how much there is to save, and turns XSAVE on for us. Once per CPU. */
-void context_init(void);
+void context_cpu_on(void);
 
 /* Gives @v its save area. Returns -S_NOMEM. */
 status_t __must_check context_create(struct x86_vcpu *v);
 
 /* Makes @v's registers those in the CPU, saving the former owner's. */
 void context_load(struct x86_vcpu *v);
+
+/* Takes them out of this CPU, if they are there: another CPU may load them then. */
+void context_release(struct x86_vcpu *v);
 
 /* Sets the power-on values and drops what the CPU may hold of @v. */
 void context_reset(struct x86_vcpu *v);

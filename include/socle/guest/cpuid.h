@@ -19,6 +19,7 @@ enum cpuid_dynamic {
 	CPUID_STATIC,
 	CPUID_DYN_1,  /* EBX[31:24] APIC ID, ECX[27] OSXSAVE */
 	CPUID_DYN_B,  /* ECX[7:0] subleaf, EDX x2APIC ID */
+	CPUID_DYN_1E, /* EAX APIC ID, EBX core ID */
 	CPUID_DYN_D0, /* EBX size of the enabled state */
 	CPUID_DYN_D1, /* EBX size of the enabled state, compacted */
 };

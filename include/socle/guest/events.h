@@ -42,12 +42,15 @@ struct x86_window {
 	bool nmis;	 /* no shadow */
 };
 
-/* Where interrupts come from; bound at boot by the local APIC's room. */
+/* Where interrupts come from; bound at boot by the local APIC's room. For the vCPU's owner. */
 struct x86_irq_source {
 	int (*pending)(struct x86_vcpu *v);    /* what is deliverable now, or -1 */
 	int (*injectable)(struct x86_vcpu *v); /* the same, if the CPU does not by itself */
 	uint8_t (*accept)(struct x86_vcpu *v, int pending);  /* takes it; its vector */
 	void (*requeue)(struct x86_vcpu *v, uint8_t vector); /* not delivered: requests it again */
+	void (*timer)(struct x86_vcpu *v);		     /* its timer may have expired */
+	void (*init)(struct x86_vcpu *v);		     /* goes into the state after INIT */
+	uint8_t (*startup)(struct x86_vcpu *v);		     /* vector of the last start-up IPI */
 };
 void events_bind(const struct x86_irq_source *source);
 
@@ -67,8 +70,18 @@ bool __must_check events_raise(struct x86_events *e, const struct x86_exception 
  */
 void events_requeue(struct x86_vcpu *v);
 
-/* Queues an NMI. */
+/* Queues an NMI. By the vCPU's owner; others ask for VCPU_REQ_NMI. */
 void events_nmi(struct x86_events *e);
+
+/*
+ * What the owner does about requests before it looks for events: VCPU_REQ_TIMER, VCPU_REQ_INIT
+ * (forgets all events, too), and VCPU_REQ_STARTUP of a vCPU that waits for it. The last returns
+ * the vector: execution starts at physical address @vector << 12 (SDM vol. 3, 9.4.4). The first
+ * may set VCPU_REQ_AGAIN.
+ */
+void events_timer(struct x86_vcpu *v);
+void events_init(struct x86_vcpu *v);
+uint8_t events_startup(struct x86_vcpu *v);
 
 /* Tells that an exit interrupted the delivery of @ev: it will be repeated. */
 void events_interrupted(struct x86_events *e, const struct x86_event *ev);

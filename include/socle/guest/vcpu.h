@@ -96,6 +96,8 @@ struct x86_vcpu {
 	uint64_t xcr0, tsc_aux, dr[4]; /* while not loaded in the CPU: see context.h */
 	void *fpu;		       /* XSAVE or FXSAVE area, used while not loaded */
 	bool waits_for_sipi;	       /* after INIT */
+	bool halted;		       /* executed HLT, and no event has come since */
+	bool halted_if;		       /* with interrupts enabled */
 	struct x86_stats stats;
 };
 _Static_assert(offsetof(struct x86_vcpu, state.gpr) == 0, "the entry code relies on it");
@@ -114,12 +116,12 @@ enum exit_action {
 
 /*
  * The operations of a vendor room, declared, bound and checked once: X(return, name, arguments).
- * All but probe, cpu_on and vcpu_create act on a vCPU that this CPU owns.
+ * All but probe, cpu_on, vcpu_create and exit_count act on a vCPU that this CPU owns.
  */
 #define VENDOR_OPS(X)                                                                              \
 	/* Does the CPU have what we need? If not, @why says what and what to turn on. */          \
 	X(bool, probe, (char *why, size_t size))                                                   \
-	/* Turns virtualization on, on this CPU. */                                                \
+	/* Turns virtualization on, on this CPU; the boot CPU is first. */                         \
 	X(status_t, cpu_on, (void))                                                                \
 	/* What of the optional features is in use, for people: "" or ", a, b". After cpu_on. */   \
 	X(const char *, features, (void))                                                          \
@@ -131,6 +133,8 @@ enum exit_action {
 	X(void, load, (struct x86_vcpu * v, uint32_t groups))                                      \
 	/* Runs the vCPU until it leaves. */                                                       \
 	X(enum vcpu_leave, run, (struct vcpu * v))                                                 \
+	/* Takes it out of this CPU, where it ran last: another may run it then. */                \
+	X(void, release, (struct vcpu * v))                                                        \
 	/* Prints the control structure through log_line(), after a failed entry or on request. */ \
 	X(void, dump, (struct x86_vcpu * v))                                                       \
 	/* The guest's PAT changed to @pat. */                                                     \
@@ -186,6 +190,25 @@ void fetch_close(struct x86_vcpu *v);
 
 /* Puts the vendor-neutral part of @v into its power-on state. */
 void x86_vcpu_reset(struct x86_vcpu *v);
+
+/*
+ * Before a run, and when HLT was executed: serves INIT and start-up IPIs, and tells whether @v has
+ * anything to do. If not, it is to sleep until another request.
+ */
+bool x86_vcpu_awake(struct x86_vcpu *v);
+
+/* What of @requests, which were just taken, is served before events are looked for. */
+static __always_inline uint32_t x86_collect(struct x86_vcpu *v, uint32_t requests)
+{
+	if (unlikely(requests & (VCPU_REQ_NMI | VCPU_REQ_TIMER | VCPU_REQ_AGAIN))) {
+		if (requests & VCPU_REQ_NMI)
+			events_nmi(&v->events);
+		if (requests & VCPU_REQ_TIMER)
+			events_timer(v);
+		requests |= VCPU_REQ_EVENT;
+	}
+	return requests;
+}
 
 /* Raises an exception in the guest before its next instruction. */
 void x86_raise(struct x86_vcpu *v, uint8_t vector);

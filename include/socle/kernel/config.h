@@ -51,6 +51,7 @@ struct vm_settings {
 	bool console;	     /* the guest's first serial port is on the console */
 	bool autostart;	     /* starts at boot */
 	uint16_t debug_exit; /* port of the debug-exit device; 0: none */
+	bool test_device;    /* port 0xe4, by which a test guest has its own pages moved */
 	enum vm_on_exit on_exit;
 	unsigned line; /* of its section header in socle.conf */
 };

@@ -4,6 +4,7 @@
 #define SOCLE_KERNEL_IOBUS_H
 
 #include "socle/base.h"
+#include "socle/cpu/spinlock.h"
 #include "socle/status.h"
 
 struct vm;
@@ -14,8 +15,9 @@ struct io_region;
 enum io_width { IO_8 = 1, IO_16 = 2, IO_32 = 4, IO_64 = 8 };
 
 /*
- * What a device does on an access; vm.chips is held unless the region is unlocked. @offset is from the region's base, @size one of the region's
- * widths, and the access lies inside the region. @vcpu is the accessing vCPU.
+ * What a device does on an access; vm.chips is held unless the region is unlocked. @offset is from
+ * the region's base, @size one of the region's widths, and the access lies inside the region. @vcpu
+ * is the accessing vCPU.
  */
 struct io_ops {
 	uint64_t (*read)(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size);
@@ -31,7 +33,8 @@ struct io_region {
 	uint32_t len;		  /* in bytes */
 	uint32_t widths;	  /* enum io_width bits that ops accept; others come as bytes */
 	bool unlocked;		  /* ops need no vm.chips: they look after themselves */
-	uint64_t accesses;	  /* counted by the bus, reads and writes */
+	uint64_t accesses;	  /* counted by the bus, reads and writes; not of unlocked ones */
+	struct spinlock *lock;	  /* the bus's, taken around ops; NULL: unlocked. Set by the bus */
 };
 
 #define IO_MAX_PORT_REGIONS 64
@@ -44,10 +47,11 @@ struct io_bus {
 	struct io_region *mmio[IO_MAX_MMIO_REGIONS]; /* sorted by base */
 	unsigned ports;				     /* used entries of port[] */
 	unsigned mmios;				     /* used entries of mmio[] */
+	struct spinlock *lock;			     /* of the VM's chips */
 };
 
-/* Prepares an empty bus. Returns -S_NOMEM. */
-status_t __must_check io_bus_init(struct io_bus *bus);
+/* Prepares an empty bus, whose devices @lock guards. Returns -S_NOMEM. */
+status_t __must_check io_bus_init(struct io_bus *bus, struct spinlock *lock);
 
 /* Frees what io_bus_init() took; regions belong to their devices. */
 void io_bus_free(struct io_bus *bus);
@@ -67,6 +71,34 @@ static __always_inline struct io_region *io_port_region(struct io_bus *bus, uint
 	uint32_t offset = port - (uint32_t)r->base;
 
 	return likely((r->widths & size) && offset + size <= r->len) ? r : NULL;
+}
+
+/* An access that the region takes as it is, with the lock that it needs. */
+static __always_inline uint64_t io_region_read(struct io_region *r, struct vcpu *vcpu,
+					       uint32_t offset, unsigned size)
+{
+	uint64_t value;
+
+	if (!r->lock)
+		return r->ops->read(r, vcpu, offset, size);
+	spin_lock(r->lock);
+	r->accesses++;
+	value = r->ops->read(r, vcpu, offset, size);
+	spin_unlock(r->lock);
+	return value;
+}
+
+static __always_inline void io_region_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
+					    unsigned size, uint64_t value)
+{
+	if (!r->lock) {
+		r->ops->write(r, vcpu, offset, size, value);
+		return;
+	}
+	spin_lock(r->lock);
+	r->accesses++;
+	r->ops->write(r, vcpu, offset, size, value);
+	spin_unlock(r->lock);
 }
 
 /* The MMIO region that holds @gpa, or NULL. */

@@ -21,6 +21,12 @@ void vm_log(struct vm *vm, enum log_level level, const char *fmt, ...) __printf(
 /* Sends all later lines to @sink, instead of to the one before, and first those not shown yet. */
 void log_bind(struct log_sink *sink);
 
+/*
+ * The boot CPU shows lines at once while it is not @deferred, and of other CPUs when it comes to
+ * it: then log_deferred(false). Only by the boot CPU, which holds no lock while it is not deferred.
+ */
+void log_deferred(bool deferred);
+
 /* Calls @sink for every line still in the ring, oldest first. */
 void log_replay(struct log_sink *sink);
 

@@ -8,6 +8,7 @@
 #include "socle/list.h"
 #include "socle/status.h"
 #include "socle/kernel/config.h"
+#include "socle/kernel/fair.h"
 #include "socle/kernel/iobus.h"
 #include "socle/mm/guestmem.h"
 
@@ -38,23 +39,29 @@ enum vcpu_request {
 	VCPU_REQ_NMI = BIT(4),	 /* an NMI arrived */
 	VCPU_REQ_INIT = BIT(5),	 /* an INIT arrived */
 	VCPU_REQ_STARTUP = BIT(6), /* a start-up IPI arrived */
+	VCPU_REQ_AGAIN = BIT(7),   /* look for events after the next exit; only by its own CPU */
+	/* Those that a sleeping vCPU is to look at. */
+	VCPU_REQ_WAKING = VCPU_REQ_EVENT | VCPU_REQ_TIMER | VCPU_REQ_NMI | VCPU_REQ_INIT |
+			  VCPU_REQ_STARTUP,
 };
 
 enum vcpu_state {
-	VCPU_OFF,      /* VM not running, or waiting for a start-up IPI */
-	VCPU_RUNNABLE, /* waits for a CPU */
-	VCPU_RUNNING,  /* owned by a CPU */
-	VCPU_HALTED,   /* in HLT until an event */
+	VCPU_OFF,      /* VM not running */
+	VCPU_RUNNABLE, /* waits for a CPU, in the queue of @cpu */
+	VCPU_RUNNING,  /* owned by @cpu */
+	VCPU_HALTED,   /* until a request: in HLT, or waiting for a start-up IPI */
 };
 
 struct vcpu {
 	struct vm *vm;
 	unsigned id;	       /* index in the VM, also its APIC ID */
-	enum vcpu_state state; /* owned by the scheduler */
 	uint32_t requests;     /* enum vcpu_request; atomic */
-	struct list run_link;  /* scheduler's queue, while runnable */
-	uint64_t run_ns;       /* time spent in the guest and its exits */
-	uint64_t run_count;    /* times that the scheduler gave it a CPU */
+	enum vcpu_state state; /* changed with the lock of @cpu's queue; read by anyone */
+	unsigned cpu;	       /* CPU that runs it, queues it, or ran it last; likewise */
+	uint64_t run_ns;       /* time spent in the guest and its exits; of the CPU that runs it */
+	uint64_t run_count;    /* times that the scheduler gave it a CPU; likewise */
+	uint64_t moves;	       /* times that it came to another CPU; likewise */
+	struct fair_entity fair; /* the scheduler's policy; that queue's lock */
 };
 
 /*
@@ -73,20 +80,23 @@ struct vm_ops {
 struct vm {
 	struct vm_settings settings; /* frozen at first start */
 	unsigned id;		     /* index in the table of VMs */
-	enum vm_state state;
-	bool frozen;	    /* ran once: settings are fixed */
-	bool reset_pending; /* the stop under way is a reset: start again */
+	struct spinlock lock; /* guards state's change to VM_STOPPING and with it the next ones: */
+	enum vm_state state;  /* otherwise changed by the boot CPU; read by anyone */
 	enum vm_exit exit;
-	int exit_status;       /* VM_EXIT_DEBUG: the value written */
-	char exit_reason[256]; /* one line for people */
+	int exit_status;	 /* VM_EXIT_DEBUG: the value written */
+	char exit_reason[256];	 /* one line for people */
+	bool reset_pending;	 /* the stop under way is a reset: start again */
+	bool frozen;		 /* ran once: settings are fixed */
+	struct fair_group group; /* CPU time of all its vCPUs, for its cap */
 	struct guest_mem mem;
 	struct io_bus io;
-	struct spinlock chips; /* guards the board and what hangs on the bus, local APICs excepted */
-	struct board *board;   /* its chips (platform/) */
+	struct spinlock
+		chips;	     /* guards the board and what hangs on the bus, local APICs excepted */
+	struct board *board; /* its chips (platform/) */
 	struct vcpu *vcpu[VM_MAX_VCPUS];
 	unsigned starts;      /* how often it was started */
 	uint64_t started_at;  /* ns since boot, of the last start */
-	uint64_t log_window;  /* rate limit of vm_log(): start of the window, ns */
+	uint64_t log_window;  /* rate limit of vm_log(), the log's lock: start of the window, ns */
 	unsigned log_lines;   /* lines in that window */
 	unsigned log_dropped; /* not printed since */
 };
@@ -112,8 +122,18 @@ status_t __must_check vm_start(struct vm *vm);
 /* Stops a VM at once, as if its power was cut. Returns -S_BUSY if it does not run. */
 status_t __must_check vm_stop(struct vm *vm);
 
-/* Finishes requested stops and restarts; called between vCPUs. */
+/* Finishes requested stops and restarts; called between vCPUs, on the boot CPU. */
 void vm_reap(void);
+
+/*
+ * Has all vCPUs of @vm drop what they cached of its guest-physical translations. When it returns,
+ * none uses them any more. The caller holds no lock, and may be the CPU that runs @self (or NULL),
+ * which does it before its next entry.
+ */
+void vm_flush(struct vm *vm, struct vcpu *self);
+
+/* As vm_flush(), but does not wait, and may be called with locks held: when it matters not when. */
+void vm_flush_begin(struct vm *vm, struct vcpu *self);
 
 /* "running", and so on. */
 const char *vm_state_text(const struct vm *vm);
@@ -129,7 +149,15 @@ void vm_reset(struct vm *vm);
 /* As vm_poweroff(), for a guest that cannot go on: logs one line with the reason. */
 void vm_kill(struct vm *vm, const char *fmt, ...) __printf(2, 3) __cold;
 
-/* Sets request bits of @vcpu and makes its CPU look at them; wakes it from HLT. Any context. */
+/* Sets request bits of @vcpu and makes its CPU look at them; wakes it from HLT. Any CPU and
+ * context.
+ */
 void vcpu_request(struct vcpu *vcpu, uint32_t requests);
+
+/* The same by the CPU that runs @vcpu, which will look before the next entry anyway. */
+static __always_inline void vcpu_request_self(struct vcpu *vcpu, uint32_t requests)
+{
+	__atomic_or_fetch(&vcpu->requests, requests, __ATOMIC_RELAXED);
+}
 
 #endif

@@ -40,6 +40,7 @@ struct conf {
 	bool skipping;		/* in a section with a bad header: its keys are ignored */
 	bool broken;		/* an error in this section: it will be dropped */
 	uint32_t seen;		/* bits of the keys that it has had */
+	unsigned cap_line;	/* where its last `cap` is */
 	size_t pool_mark;	/* @pool_used at its start */
 };
 

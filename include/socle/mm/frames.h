@@ -55,26 +55,51 @@ static __always_inline uint64_t virt_to_phys(const void *va)
 }
 
 /*
+ * All functions may be called on any number of CPUs at once, unless said otherwise, with locks
+ * below LOCK_STOCK held. Memory of 2 MiB and more is zeroed outside of all locks of theirs; "there
+ * is none" means that really no CPU has any.
+ */
+
+/*
  * Takes over @count ranges of usable memory; ranges that are taken already must have been cut out.
  * Once, at boot. Panics if there is too little to describe the rest.
  */
 void frames_init(const struct mem_range *ranges, unsigned count);
 
+/* The direct map is complete: from now on all frames are handed out, not those below 4 GiB only. */
+void frames_all_mapped(void);
+
+/*
+ * cpu_index() is valid wherever memory is allocated from now on: each CPU may keep a stock of free
+ * memory for itself, so that it seldom needs the common lock. Once, at boot.
+ */
+void frames_use_stocks(void);
+
 /*
  * Allocates one naturally aligned, zeroed frame for @owner. Returns its host-physical address, or
- * 0 when there is none. Any CPU.
+ * 0 when there is none; of 1 GiB, when none is zeroed.
  */
 uint64_t frame_alloc(enum frame_level level, uint32_t owner) __must_check;
 
 /* As frame_alloc() for a FRAME_4K that the caller fills completely: its contents are undefined. */
 uint64_t frame_alloc_raw(uint32_t owner) __must_check;
 
-/* The direct map is complete: from now on all frames are handed out, not those below 4 GiB only. */
-void frames_all_mapped(void);
+/*
+ * As frame_alloc() for a FRAME_4K in which real-mode code can begin, as a start-up IPI has it:
+ * from 0x1000 to 0x9efff. These are given out for nothing else.
+ */
+uint64_t frame_alloc_low(uint32_t owner) __must_check;
 
 /* Returns a frame, which nobody gets before it is zeroed. @level and @owner must be those of its
  * allocation. */
 void frame_free(uint64_t pa, enum frame_level level, uint32_t owner);
+
+/* As frame_free() for a frame that holds what it held when it was allocated: zeroes. */
+void frame_free_unused(uint64_t pa, enum frame_level level, uint32_t owner);
+
+/* What was allocated as one frame of 2 MiB or more is freed in pages from now on, in the 2 MiB
+ * around @pa. */
+void frame_split(uint64_t pa, uint32_t owner);
 
 /*
  * Allocates at least @bytes (at most 2 MiB) of zeroed, page-aligned, physically contiguous memory
@@ -86,12 +111,18 @@ void *pages_alloc(size_t bytes, uint32_t owner) __must_check;
 void pages_free(void *va, size_t bytes, uint32_t owner);
 
 /*
- * Zeroes a page of a free block that nobody zeroed yet; false if there is none left. For idle
- * time: short enough not to delay an interrupt by more than that.
+ * Zeroes a free page that nobody zeroed yet; false if this CPU has none left to do. For idle time:
+ * short enough not to delay an interrupt by more than that. cpu_index() must be valid.
  */
 bool frames_scrub_some(void);
 
-/* Who holds what, now. */
-const struct frames_account *frames_account(void);
+/* Gives this CPU's stock back, so that pages can become large frames again. */
+void frames_return_stock(void);
+
+/*
+ * Fills @account: who holds what, now. It adds up to the last page; while other CPUs allocate, what
+ * changes hands meanwhile may be counted as before or after. Stocks are free memory.
+ */
+void frames_account_read(struct frames_account *account);
 
 #endif

@@ -15,10 +15,23 @@ extern char __image_start[], __image_end[], __text_start[], __text_end[], __roda
 	__rodata_end[], __data_start[], __data_end[];
 
 /*
- * Builds the tables for @count ranges of memory, switches to them and turns on write protection,
- * NX, SMEP, SMAP and UMIP where the CPU has them. Once, at boot. Panics when memory runs out.
+ * Builds the tables for @count ranges of memory, and does paging_cpu_init(). Once, at boot. Panics
+ * when memory runs out.
  */
 void paging_init(const struct mem_range *ranges, unsigned count);
+
+/*
+ * Switches this CPU to the tables and turns on write protection, SMEP, SMAP and UMIP where it has
+ * them. The caller runs at an address of the image, with EFER.NXE set. On each other CPU, after
+ * paging_init().
+ */
+void paging_cpu_init(void);
+
+/*
+ * The next three may be called on any CPU while others run: what they map is new, so nobody has a
+ * translation of it to forget. Changing or removing a mapping would need a flush of all CPUs. Not
+ * for the same address on two CPUs at once.
+ */
 
 /* Maps @size bytes of a device's registers at @pa, uncached. Returns where. Panics as above. */
 void *paging_map_device(uint64_t pa, uint64_t size);

@@ -37,7 +37,7 @@ status_t __must_check acpi_pm_init(struct acpi_pm *pm, struct io_bus *bus, struc
 /* State after power-on, already in ACPI mode: no events, none enabled. */
 void acpi_pm_reset(struct acpi_pm *pm);
 
-/* The administrator presses the power button: asks the guest to shut down. */
+/* The administrator presses the power button: asks the guest to shut down. Wants vm.chips held. */
 void acpi_pm_power_button(struct acpi_pm *pm);
 
 #endif

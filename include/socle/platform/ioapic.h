@@ -12,6 +12,7 @@
 #define IOAPIC_PINS    24
 #define IOAPIC_VERSION 0x20 /* the first with an EOI register */
 
+/* Guarded by vm.chips, which is held when any of the functions is called. */
 struct ioapic {
 	uint64_t entry[IOAPIC_PINS]; /* redirection table, enum ioapic_entry */
 	uint32_t lines;		     /* state of the inputs, bit n for pin n; 1: asserted */

@@ -46,27 +46,31 @@ struct irq_message {
  * Drives a line of the board. @line below IRQ_ISA_LINES is an ISA interrupt: it goes to the PIC and
  * to the I/O APIC's pin of the same number, except that the timer is on pin 2 (the MADT says so).
  * Others go to the I/O APIC only. @asserted is the logical state: polarity is the wire's business.
- * A line of IRQ_LINES or above is ignored.
+ * A line of IRQ_LINES or above is ignored. Wants vm.chips held.
  */
 void irq_line_set(struct board *board, unsigned line, bool asserted);
 
-/* Sends a message-signalled interrupt (SDM vol. 3, 11.11); a wrong @address is ignored. */
+/*
+ * Sends a message-signalled interrupt (SDM vol. 3, 11.11); a wrong @address is ignored. Any CPU, no
+ * lock needed.
+ */
 void irq_msi(struct vm *vm, uint64_t address, uint32_t data);
 
 /* Puts @board's PIC and I/O APIC on @bus, their outputs wired to the local APICs. */
 status_t __must_check irq_init(struct board *board, struct io_bus *bus);
 
 /*
- * Implemented by the local APIC. Delivers @msg to the vCPUs that it names; reserved delivery modes
- * and absent destinations are dropped. Does not call back into the I/O APIC.
+ * Implemented by the local APIC. Delivers @msg, with a destination of 8 bits, to the vCPUs that it
+ * names; reserved delivery modes and absent destinations are dropped. Any CPU, with or without
+ * vm.chips. Does not call back into the I/O APIC: it only leaves a note for the vCPUs.
  */
 void lapic_deliver(struct vm *vm, const struct irq_message *msg);
 
 /*
  * Implemented by the local APIC. The PIC's INT output has changed (but for its fall by an
  * acknowledge), or was acknowledged and is asserted again: pic_pending() tells its state, and
- * pic_acknowledge() takes the vector. Called from inside pic_acknowledge() too, so it may only
- * note the change.
+ * pic_acknowledge() takes the vector. Called with vm.chips held, and from inside
+ * pic_acknowledge() too, so it may only note the change.
  */
 void lapic_extint_changed(struct vm *vm);
 

@@ -20,28 +20,41 @@ struct lapic_vectors {
 	uint32_t words;
 };
 
-/* Owned by its vCPU's CPU. */
+/*
+ * Owned by its vCPU's CPU. Others may read what is marked "read by others", a member at a time, and
+ * put interrupts into the inbox.
+ */
 struct lapic {
-	struct x86_vcpu *vcpu;	   /* whose it is */
+	/* What a reset clears. */
 	struct lapic_vectors irr;  /* requested */
 	struct lapic_vectors isr;  /* in service */
 	struct lapic_vectors tmr;  /* level-triggered */
 	int in_service;		   /* highest in isr, or -1 */
-	uint64_t base;		   /* IA32_APIC_BASE */
-	uint32_t tpr;		   /* task priority */
-	uint32_t ldr, dfr;	   /* logical destination, its format (xAPIC) */
-	uint32_t svr;		   /* spurious-interrupt vector, software enable */
+	int extint;		   /* PIC's vector that was accepted last, -1: one of our own was */
+	uint32_t tpr;		   /* task priority; read by others */
+	uint32_t ldr, dfr;	   /* logical destination, its format (xAPIC); read by others */
+	uint32_t svr;		   /* spurious vector, software enable; read by others */
 	uint32_t esr, esr_pending; /* errors as read, and since the last write of ESR */
 	uint64_t icr;		   /* last interrupt command */
-	uint32_t lvt[LVT_COUNT];   /* local vector table */
+	uint32_t lvt[LVT_COUNT];   /* local vector table; LINT0 is read by others */
 	uint32_t timer_initial;	   /* initial count */
 	uint32_t timer_divide;	   /* divide configuration as written */
 	uint64_t timer_start;	   /* ns since boot when the count started */
+	bool timer_counts;	   /* one-shot, periodic: the count goes on */
 	uint32_t timer_missed;	   /* periodic ticks not delivered yet; given at each EOI */
 	uint64_t deadline;	   /* IA32_TSC_DEADLINE; 0: not armed */
-	struct timer timer;	   /* while something is to come */
-	uint32_t *page;		   /* where the CPU works on registers itself; NULL: it does not */
-	bool page_changed;	   /* we changed what is requested or in service there */
+
+	/* What is left alone. */
+	uint64_t base;	       /* IA32_APIC_BASE; read by others */
+	struct x86_vcpu *vcpu; /* whose it is; set once */
+	struct timer timer;    /* while something is to come */
+	uint32_t *page;	       /* where the CPU works on registers itself; NULL: it does not */
+	bool page_changed;     /* we changed what is requested or in service there */
+	uint32_t __aligned(64) posted_any; /* something is in the inbox; atomic */
+	uint32_t startup;		   /* vector of the last start-up IPI; atomic */
+	/* The inbox: requested by others, edge- and level-triggered; atomic (lapic_inbox.c). */
+	uint64_t __aligned(64) posted[4];
+	uint64_t posted_level[4];
 };
 
 /* Binds interrupts, CR8 and so on of all vCPUs to their local APICs. Once, at boot. */
@@ -55,9 +68,15 @@ status_t __must_check lapic_add_region(struct vm *vm);
 
 /*
  * Power-on state, but for the boot processor's LINT0, which passes the PIC's interrupts on, as
- * firmware leaves it.
+ * firmware leaves it. By the owner, or while the vCPU is off.
  */
 void lapic_reset(struct lapic *l);
+
+/*
+ * The timer may have expired: if so, requests its interrupt and goes on. By the owner, after
+ * VCPU_REQ_TIMER.
+ */
+void lapic_timer_due(struct lapic *l);
 
 /*
  * For a CPU that delivers interrupts and ends them itself: has @l keep its registers in @page, of
@@ -66,8 +85,8 @@ void lapic_reset(struct lapic *l);
 void lapic_use_page(struct lapic *l, void *page);
 
 /*
- * Before an entry: moves what was requested into the page, and returns how many. @changed: what is
- * requested or in service was changed by us since the last call.
+ * Before an entry: moves what was requested, by others too, into the page, and returns how many.
+ * @changed: what is requested or in service was changed by us since the last call.
  */
 unsigned lapic_page_post(struct lapic *l, bool *changed);
 

@@ -63,7 +63,10 @@ status_t __must_check pci_add(struct pci *pci, unsigned slot, struct pci_functio
 void pci_config_set(struct pci_function *fn, unsigned offset, unsigned size, uint32_t value);
 uint32_t pci_config_get(const struct pci_function *fn, unsigned offset, unsigned size);
 
-/* Drives @fn's interrupt pin A, which goes to line IRQ_PCI + slot % 4; lines are shared. */
+/*
+ * Drives @fn's interrupt pin A, which goes to line IRQ_PCI + slot % 4; lines are shared. Wants
+ * vm.chips held.
+ */
 void pci_intx(struct pci_function *fn, bool asserted);
 
 #endif

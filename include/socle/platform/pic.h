@@ -27,9 +27,10 @@ struct pic_chip {
 	bool poll;	   /* OCW3: the next read acknowledges */
 };
 
+/* Guarded by vm.chips, as all functions are called with it but pic_pending(). */
 struct pic {
 	struct pic_chip chip[2];	 /* master, slave on the master's IR2 */
-	bool intr;			 /* INT output as last reported */
+	bool intr;			 /* INT output as last reported; atomic */
 	void (*output)(struct pic *pic); /* INT changed, or is asserted anew; set once */
 	struct io_region master;	 /* ports 0x20 and 0x21 */
 	struct io_region slave;		 /* ports 0xa0 and 0xa1 */
@@ -46,7 +47,7 @@ void pic_reset(struct pic *pic);
 /* Drives input @irq, 0 to 15 (2 is the cascade and ignored). */
 void pic_set_line(struct pic *pic, unsigned irq, bool level);
 
-/* True while INT is asserted. */
+/* True while INT is asserted. Any CPU, no lock needed. */
 bool pic_pending(const struct pic *pic);
 
 /*
@@ -54,5 +55,11 @@ bool pic_pending(const struct pic *pic);
  * went away meanwhile, the vector of a spurious IR7 (8259A data sheet, "interrupt sequence").
  */
 uint8_t pic_acknowledge(struct pic *pic);
+
+/*
+ * The CPU could not deliver @vector, which it acknowledged last: the request waits again, as if it
+ * had not been acknowledged. A spurious one vanishes.
+ */
+void pic_take_back(struct pic *pic, uint8_t vector);
 
 #endif

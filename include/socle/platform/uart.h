@@ -13,7 +13,10 @@
 struct board;
 struct uart;
 
-/* Where a port's bytes go to and come from: embed it and use container_of(). */
+/*
+ * Where a port's bytes go to and come from: embed it and use container_of(). Both are called with
+ * vm.chips held, on any CPU; rx_room() also from inside uart_connect().
+ */
 struct uart_sink {
 	/* Takes a byte; false: no room now, call uart_tx_ready() when there is. */
 	bool (*put)(struct uart_sink *sink, uint8_t byte);
@@ -54,7 +57,7 @@ status_t __must_check uart_init(struct uart *uart, struct io_bus *bus, struct bo
 /* State after power-on; bytes that were not yet taken or read are gone. The sink stays. */
 void uart_reset(struct uart *uart);
 
-/* Connects @sink, or with NULL nothing. */
+/* Connects @sink, or with NULL nothing. This and what follows: with vm.chips held. */
 void uart_connect(struct uart *uart, struct uart_sink *sink);
 
 /* The sink has room again: sends what the guest wrote meanwhile. */

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The keys of socle.conf: what each one takes, and where it goes. */
+#include "conf_keys.h"
+#include "socle/string.h"
+
+#define MEMORY_MIN MiB
+#define MEMORY_MAX BIT(40)
+
+enum { HOST_CPUS = 64 }; /* bits of vm_settings.cpuset */
+
+/* Stores a module's name, which must be one word and name a boot module. */
+static bool set_module_name(struct conf *conf, char name[VM_PATH_MAX], struct slice value)
+{
+	struct slice rest = value, word = slice_word(&rest);
+
+	if (rest.len || !slice_copy(name, VM_PATH_MAX, word))
+		return false;
+	if (!boot_module_find(name))
+		conf_error(conf,
+			   "there is no boot module \"%s\", add \"module2 FILE %s\" to grub.cfg",
+			   name, name);
+	return true;
+}
+
+static bool set_kernel(struct conf *conf, struct slice value)
+{
+	return set_module_name(conf, conf->vm->kernel, value);
+}
+
+static bool set_initrd(struct conf *conf, struct slice value)
+{
+	return set_module_name(conf, conf->vm->initrd, value);
+}
+
+static bool set_module(struct conf *conf, struct slice value)
+{
+	struct slice name = slice_word(&value);
+	struct vm_settings *vm = conf->vm;
+	struct vm_module *module;
+
+	if (vm->module_count == VM_MODULES_MAX) {
+		conf_error(conf, "too many modules, at most %d are possible", VM_MODULES_MAX);
+		return true;
+	}
+	module = &vm->modules[vm->module_count];
+	if (!set_module_name(conf, module->name, name))
+		return false;
+	module->string = conf->pool + conf->pool_used;
+	if (!slice_copy(module->string, conf->pool_size - conf->pool_used, value)) {
+		conf_error(conf, "too much text in all modules, at most %zu bytes are possible",
+			   conf->pool_size);
+		return true;
+	}
+	conf->pool_used += value.len + 1;
+	vm->module_count++;
+	return true;
+}
+
+static bool set_cmdline(struct conf *conf, struct slice value)
+{
+	return slice_copy(conf->vm->cmdline, sizeof(conf->vm->cmdline), value);
+}
+
+static bool set_memory(struct conf *conf, struct slice value)
+{
+	uint64_t *memory = &conf->vm->memory;
+
+	return parse_size(value.s, value.len, memory) && *memory >= MEMORY_MIN &&
+	       *memory <= MEMORY_MAX && IS_ALIGNED(*memory, MiB);
+}
+
+/* A number from @min to @max. */
+static bool set_number(unsigned *number, struct slice value, unsigned min, unsigned max)
+{
+	uint64_t n;
+
+	if (!parse_u64(value.s, value.len, &n) || n < min || n > max)
+		return false;
+	*number = (unsigned)n;
+	return true;
+}
+
+static bool set_cpus(struct conf *conf, struct slice value)
+{
+	return set_number(&conf->vm->cpus, value, 1, VM_MAX_VCPUS);
+}
+
+static bool set_weight(struct conf *conf, struct slice value)
+{
+	return set_number(&conf->vm->weight, value, 1, VM_WEIGHT_MAX);
+}
+
+static bool set_cap(struct conf *conf, struct slice value)
+{
+	conf->cap_line = conf->line;
+	return set_number(&conf->vm->cap, value, 0, CAP_PER_CPU * VM_MAX_VCPUS);
+}
+
+/* Adds CPUs to @set: "5" or "0-3". */
+static bool add_cpus(uint64_t *set, struct slice range)
+{
+	struct slice from = slice_cut(&range, '-');
+	uint64_t first, last;
+
+	if (!parse_u64(from.s, from.len, &first))
+		return false;
+	last = first;
+	if (range.len) {
+		range = slice_trim((struct slice){range.s + 1, range.len - 1});
+		if (!parse_u64(range.s, range.len, &last))
+			return false;
+	}
+	if (last < first || last >= HOST_CPUS)
+		return false;
+	*set |= MASK(last, first);
+	return true;
+}
+
+static bool set_cpuset(struct conf *conf, struct slice value)
+{
+	uint64_t *set = &conf->vm->cpuset;
+
+	if (slice_is(value, "all")) {
+		*set = UINT64_MAX;
+		return true;
+	}
+	*set = 0;
+	while (add_cpus(set, slice_cut(&value, ','))) {
+		if (!value.len)
+			return true;
+		value.s++; /* the comma */
+		value.len--;
+	}
+	return false;
+}
+
+static bool set_bool(bool *flag, struct slice value)
+{
+	*flag = slice_is(value, "yes");
+	return *flag || slice_is(value, "no");
+}
+
+static bool set_console(struct conf *conf, struct slice value)
+{
+	return set_bool(&conf->vm->console, value);
+}
+
+static bool set_autostart(struct conf *conf, struct slice value)
+{
+	return set_bool(&conf->vm->autostart, value);
+}
+
+static bool set_debug_exit(struct conf *conf, struct slice value)
+{
+	uint64_t port;
+
+	if (!parse_u64(value.s, value.len, &port) || !port || port > UINT16_MAX)
+		return false;
+	conf->vm->debug_exit = (uint16_t)port;
+	return true;
+}
+
+static bool set_test_device(struct conf *conf, struct slice value)
+{
+	return set_bool(&conf->vm->test_device, value);
+}
+
+static bool set_on_exit(struct conf *conf, struct slice value)
+{
+	static const char *const words[] = {
+		[VM_ON_EXIT_STOP] = "stop",
+		[VM_ON_EXIT_RESTART] = "restart",
+		[VM_ON_EXIT_POWEROFF] = "poweroff",
+		[VM_ON_EXIT_REBOOT] = "reboot",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (slice_is(value, words[i])) {
+			conf->vm->on_exit = (enum vm_on_exit)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* clang-format off */
+const struct conf_key conf_keys[] = {
+	{.name = "kernel", .set = set_kernel,
+	 .expects = "the name of a boot module, at most 63 bytes"},
+	{.name = "initrd", .set = set_initrd,
+	 .expects = "the name of a boot module, at most 63 bytes"},
+	{.name = "module", .set = set_module, .repeatable = true,
+	 .expects = "the name of a boot module, at most 63 bytes, and a string for it"},
+	{.name = "cmdline", .set = set_cmdline, .may_be_empty = true,
+	 .expects = "at most 2047 bytes long"},
+	{.name = "memory", .set = set_memory,
+	 .expects = "a multiple of 1M from 1M to 1024G, such as 256M"},
+	{.name = "cpus", .set = set_cpus,
+	 .expects = "a number from 1 to 64"},
+	{.name = "weight", .set = set_weight,
+	 .expects = "a number from 1 to 65535"},
+	{.name = "cap", .set = set_cap,
+	 .expects = "percent of one CPU from 0 to 6400, such as 150, 0 for no limit"},
+	{.name = "cpuset", .set = set_cpuset,
+	 .expects = "all, or CPU numbers and ranges up to 63, such as 0-3,5"},
+	{.name = "console", .set = set_console,
+	 .expects = "yes or no"},
+	{.name = "autostart", .set = set_autostart,
+	 .expects = "yes or no"},
+	{.name = "debug-exit", .set = set_debug_exit,
+	 .expects = "an I/O port from 1 to 0xffff, such as 0xf4"},
+	{.name = "on-exit", .set = set_on_exit,
+	 .expects = "stop, restart, poweroff or reboot"},
+	{.name = "test-device", .set = set_test_device,
+	 .expects = "yes or no"},
+};
+/* clang-format on */
+
+const unsigned conf_key_count = ARRAY_SIZE(conf_keys);
+
+_Static_assert(VM_PATH_MAX == 64 && VM_CMDLINE_MAX == 2048 && VM_MAX_VCPUS == 64 &&
+		       VM_WEIGHT_MAX == 65535 && HOST_CPUS == 64,
+	       "the texts in conf_keys[] give these limits");
+_Static_assert(ARRAY_SIZE(conf_keys) <= 32, "conf.seen has a bit for each key");
