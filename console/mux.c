@@ -3,8 +3,11 @@
 #include "mux.h"
 #include "socle/cpu/cpu.h"
 #include "socle/kernel/sched.h"
+#include "socle/kernel/time.h"
 #include "socle/string.h"
 #include "tty.h"
+
+#define ASK_NS NS_PER_MS /* between two requests that the boot CPU shows a guest's output */
 
 /*
  * The boot CPU's, as is all that writes to the line. Guests run on other CPUs, too: their ends of
@@ -42,13 +45,39 @@ static void drain(struct guest_console *guest)
 	}
 }
 
-/* The line is the boot CPU's: it sends what this CPU's guest wrote. */
+/*
+ * The line is the boot CPU's: it sends what this CPU's guest wrote. It is not asked for each byte,
+ * since other guests run there. Locked.
+ */
 static void show(struct guest_console *guest)
 {
-	if (cpu_index() == 0)
+	uint64_t now;
+
+	if (cpu_index() == 0) {
 		drain(guest);
-	else
+		return;
+	}
+	if (timer_armed(&guest->ask))
+		return;
+	now = time_now();
+	if (now < guest->ask_after) {
+		timer_set(&guest->ask, guest->ask_after);
+		return;
+	}
+	guest->ask_after = now + ASK_NS;
+	sched_poke(0);
+}
+
+static void ask_again(struct timer *t)
+{
+	struct guest_console *guest = container_of(t, struct guest_console, ask);
+
+	lock(guest);
+	if (timer_claim(t)) {
+		guest->ask_after = time_now() + ASK_NS;
 		sched_poke(0);
+	}
+	unlock(guest);
 }
 
 /* Of the UART: takes a byte that the guest wrote. */
@@ -135,6 +164,7 @@ void mux_add(struct guest_console *guest)
 	*end = guest;
 	guest->sink.put = guest_put;
 	guest->sink.rx_room = rx_room;
+	timer_init(&guest->ask, ask_again);
 	lock(guest);
 	uart_connect(guest->uart, &guest->sink);
 	unlock(guest);

@@ -20,7 +20,7 @@
 #include "socle/platform/testdev.h"
 #include "socle/stats.h"
 
-enum { POOL_SIZE = 16384, CHIP_TIMERS = 8 /* of one board, at most */ };
+enum { POOL_SIZE = 16384, CHIP_TIMERS = 8 /* of one board, at most */, CONSOLE_TIMERS = 1 };
 
 static status_t create_vcpu(struct vm *vm, unsigned id, const struct guest_cpuid *cpuid)
 {
@@ -72,7 +72,7 @@ static status_t create(struct vm *vm)
 		return -S_NOMEM;
 	cpuid_build(cpuid, vm->settings.cpus);
 	guest_mem_layout(&vm->mem, vm->settings.memory);
-	status = timers_reserve(vm->settings.cpus + CHIP_TIMERS);
+	status = timers_reserve(vm->settings.cpus + CHIP_TIMERS + CONSOLE_TIMERS);
 	if (!status)
 		status = board_create(vm);
 	if (!status)

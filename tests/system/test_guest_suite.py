@@ -4,14 +4,15 @@ import re
 
 import pytest
 
-from emulators import (BOCHS_HASWELL, BOCHS_IVY_BRIDGE, BOCHS_RYZEN, BOCHS_RYZEN_2,
-                       BOCHS_SKYLAKE_X, BOCHS_SKYLAKE_X_2, BOCHS_TIGERLAKE, QEMU_MAX, QEMU_MAX_4)
+from emulators import (BOCHS_HASWELL, BOCHS_IVY_BRIDGE, BOCHS_IVY_BRIDGE_2, BOCHS_RYZEN,
+                       BOCHS_RYZEN_2, BOCHS_SKYLAKE_X, BOCHS_SKYLAKE_X_2, BOCHS_TIGERLAKE, QEMU_MAX,
+                       QEMU_MAX_4)
 from guests import FAIL, SKIP, all_guests, expected_on, image
 from machine import ESCAPE, PROMPT, Ended, Machine, conf, make_iso, stopped
 
 GUESTS = [g for g in all_guests() if g.hosted is not None or g.log]
 TARGETS = [QEMU_MAX, BOCHS_RYZEN, BOCHS_IVY_BRIDGE, BOCHS_HASWELL, BOCHS_SKYLAKE_X,
-           BOCHS_TIGERLAKE, QEMU_MAX_4, BOCHS_RYZEN_2, BOCHS_SKYLAKE_X_2]
+           BOCHS_TIGERLAKE, QEMU_MAX_4, BOCHS_RYZEN_2, BOCHS_IVY_BRIDGE_2, BOCHS_SKYLAKE_X_2]
 BATCHES = 2
 QUICK = {"hello", "cpuid", "exceptions", "msr", "apic_timer", "self_ipi", "realmode", "mmio_insns",
          "string_io", "mb_info"}

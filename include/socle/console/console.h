@@ -42,6 +42,8 @@ struct guest_console {
 	uint64_t lost;		      /* given up since the guest was last in front */
 	uint64_t received;	      /* bytes typed for the guest since ever */
 	uint64_t delivered;	      /* of those, taken by the guest or given up */
+	struct timer ask;	      /* has the boot CPU look at the output */
+	uint64_t ask_after;	      /* ns: not to be asked before */
 	bool stalled;		      /* the UART waits for uart_tx_ready() */
 	bool delivering;	      /* in uart_receive(): it may call back */
 	char output[CONSOLE_OUTPUT];  /* ring, indexed by @written and @shown */
