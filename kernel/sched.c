@@ -101,7 +101,8 @@ static void run(struct cpu_sched *s, struct vcpu *v, uint64_t slice)
 	s->since = time_now();
 	__atomic_store_n(&s->until, slice == TIME_NEVER ? slice : s->since + slice,
 			 __ATOMIC_RELAXED);
-	idle = waiting(s) ? sched_find_idle(UINT64_MAX) : (unsigned)NOBODY;
+	idle = waiting(s) ? sched_find_idle(s->queue.waiting.slots[0].entity->cpuset)
+			  : (unsigned)NOBODY;
 	spin_unlock(&s->lock);
 	if (idle != NOBODY)
 		sched_poke(idle);
@@ -109,8 +110,6 @@ static void run(struct cpu_sched *s, struct vcpu *v, uint64_t slice)
 	sched_cut_slice(s);
 	lock_debug_none("VM entry");
 	leave = ops->run(v);
-	if (timer_armed(&s->slice))
-		timer_cancel(&s->slice);
 	spin_lock(&s->lock);
 	now = time_now();
 	ran = now - s->since;
@@ -160,6 +159,8 @@ static void idle(struct cpu_sched *s, uint64_t next)
 		__asm__ volatile("sti; nop; cli" ::: "memory");
 		return;
 	}
+	if (timer_armed(&s->slice))
+		timer_cancel(&s->slice);
 	if (next != TIME_NEVER)
 		timer_set(&s->wakeup, next);
 	start = time_now();
@@ -208,10 +209,25 @@ static void turn(struct cpu_sched *s)
 	} else {
 		run(s, v, slice);
 		/* It stopped itself, or was stopped: not to be waited for. */
-		if (unlikely(__atomic_load_n(&v->vm->state, __ATOMIC_RELAXED) != VM_RUNNING))
+		if (unlikely(__atomic_load_n(&v->vm->state, __ATOMIC_RELAXED) != VM_RUNNING)) {
 			release_last(s);
+			sched_poke(0);
+		}
 	}
 	spin_unlock(&s->lock);
+}
+
+/* The boot CPU's other work: the console, and VMs that stop. */
+static void attend(struct cpu_sched *s)
+{
+	bool again;
+
+	do {
+		s->attend = false;
+		log_deferred(false);
+		again = ops->poll();
+		log_deferred(true);
+	} while (again);
 }
 
 void sched_run(void)
@@ -219,16 +235,10 @@ void sched_run(void)
 	struct cpu_sched *s = this_sched();
 	bool boot = id_of(s) == 0;
 
+	s->attend = true;
 	for (;;) {
-		if (boot) {
-			bool again;
-
-			log_deferred(false);
-			again = ops->poll();
-			log_deferred(true);
-			if (again)
-				continue;
-		}
+		if (boot && s->attend)
+			attend(s);
 		turn(s);
 	}
 }

@@ -9,18 +9,30 @@ uint64_t sched_idle;
 
 void sched_kick(void)
 {
-	struct vcpu *v = this_sched()->current;
+	struct cpu_sched *s = this_sched();
 
-	if (v)
-		vcpu_request_self(v, VCPU_REQ_LEAVE);
+	s->attend = true;
+	if (s->current)
+		vcpu_request_self(s->current, VCPU_REQ_LEAVE);
 }
 
 void sched_cut_slice(struct cpu_sched *s)
 {
 	uint64_t until = __atomic_load_n(&s->until, __ATOMIC_RELAXED);
 
-	if (s->current && until != TIME_NEVER)
+	if (!s->current || until == TIME_NEVER)
+		return;
+	/* One that comes earlier, of a former slice, will look at this again. */
+	if (!timer_armed(&s->slice) || s->slice.expires > until)
 		timer_set(&s->slice, until);
+}
+
+/* Somebody waits since a moment ago, perhaps for that long only as who runs spins. */
+static void shorten(struct cpu_sched *s)
+{
+	sched_cut_slice(s);
+	if (s->current)
+		vcpu_request_self(s->current, VCPU_REQ_CONTENDED);
 }
 
 static void poke(struct cpu_sched *s, enum poke what)
@@ -30,7 +42,7 @@ static void poke(struct cpu_sched *s, enum poke what)
 		if (what == POKE_LEAVE)
 			sched_kick();
 		else
-			sched_cut_slice(s);
+			shorten(s);
 		return;
 	}
 	if (!(__atomic_fetch_or(&s->pokes, what, __ATOMIC_SEQ_CST) & what))
@@ -50,12 +62,18 @@ static void kicked(void)
 	if (pokes & POKE_LEAVE)
 		sched_kick();
 	else if (pokes & POKE_SLICE)
-		sched_cut_slice(s);
+		shorten(s);
 }
 
+/* Of this slice, or of a former one: where vCPUs change often, it is not armed for each. */
 static void slice_end(struct timer *t)
 {
-	sched_kick();
+	struct cpu_sched *s = this_sched();
+
+	if (time_now() < __atomic_load_n(&s->until, __ATOMIC_RELAXED))
+		sched_cut_slice(s);
+	else
+		sched_kick();
 }
 
 static void wakeup(struct timer *t)

@@ -30,6 +30,7 @@ struct __aligned(128) cpu_sched
 	struct timer slice;
 	struct timer wakeup;
 	uint32_t pokes; /* enum poke; atomic */
+	bool attend;	/* the boot CPU's: there may be other work than vCPUs; its own */
 };
 
 extern struct cpu_sched scheds[CPU_MAX];

@@ -282,4 +282,7 @@ void vm_reap(void)
 		if (__atomic_load_n(&vms[i]->state, __ATOMIC_SEQ_CST) == VM_STOPPING &&
 		    take_off(vms[i]))
 			finish_stop(vms[i]);
+	/* The others are still on their way: again before the next vCPU. */
+	if (__atomic_load_n(&stopping, __ATOMIC_SEQ_CST))
+		sched_kick();
 }

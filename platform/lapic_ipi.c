@@ -71,6 +71,9 @@ static __always_inline void deliver(struct lapic *to, const struct lapic *from,
 			vcpu_request(&to->vcpu->base, VCPU_REQ_NMI);
 		break;
 	case IRQ_INIT:
+		/* A start-up IPI from before is for nothing, even if it was not looked at yet. */
+		__atomic_fetch_and(&to->vcpu->base.requests, ~(uint32_t)VCPU_REQ_STARTUP,
+				   __ATOMIC_SEQ_CST);
 		vcpu_request(&to->vcpu->base, VCPU_REQ_INIT);
 		break;
 	case IRQ_STARTUP:

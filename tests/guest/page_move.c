@@ -52,6 +52,7 @@ static void count(void *unused)
 		if (!check(v == shadow + 1, "CPU %u: code gave %lu instead of %lu", id, v,
 			   shadow + 1))
 			return;
+		smp_open();
 		if (shadow % 64 == 0) /* so that the table is read again, wherever it is */
 			invlpg(MAPPED);
 	}

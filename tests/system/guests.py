@@ -65,8 +65,9 @@ SPECIAL = [
 # What differs on another machine than QEMU: fields of Guest by machine and guest.
 PAGED_REAL_MODE = {"panic": r"EFER.LMA is set when CR0.PE=0", "hosted": PASS,
                    "why": "Bochs panics when a guest of SVM in long mode clears CR0.PE"}
-NO_KICKS = {"cmdline": "with-exits", "why": "Bochs interrupts no guest that has interrupts off"}
+NO_KICKS = {"cmdline": "opens", "why": "Bochs interrupts no guest that has interrupts off"}
 BOCHS_SVM = {  # all of it faults of Bochs 2.7
+    "page_move": NO_KICKS,
     "smp_spin": NO_KICKS,
     "smp_start": NO_KICKS,
     "cr_bad": PAGED_REAL_MODE,
@@ -81,6 +82,8 @@ BOCHS_SVM = {  # all of it faults of Bochs 2.7
                    "why": "Bochs ignores SVM's shutdown intercept, and panics"},
 }
 BOCHS_VMX = {
+    "page_move": NO_KICKS,
+    "smp_spin": NO_KICKS,
     "smp_start": NO_KICKS,
     "cr_bad": {"hosted": PASS, "why": "Bochs checks the control registers"},
     "cr_kill": {"hosted": PASS, "why": "the guest gets #GP"},

@@ -82,6 +82,8 @@ class Machine:
             maxread=65536, echo=False, cwd=str(ROOT))
         self.child.logfile_read = self.log
         self.child.delaybeforesend = None
+        # An emulator under load takes its time to die.
+        self.child.ptyproc.delayafterterminate = 5
 
     @classmethod
     def boot(cls, iso, *args, on=QEMU_MAX, memory=None, uefi=False, cpu=None, seconds=60):

@@ -129,5 +129,5 @@ def test_stack_overflow():
     with Machine.boot(iso) as machine:
         machine.expect(r"none writable and executable")
         machine.expect(r"socle: exception 8,")
-        machine.expect(r"socle: panic: exception 8 in the hypervisor")
+        machine.expect(r"socle: panic on CPU 0: exception 8 in the hypervisor")
         machine.expect(r"socle: stopped")

@@ -240,6 +240,22 @@ static void yields_but_once(void **state __unused)
 	assert_ptr_not_equal(turn_on(1), first);
 }
 
+/* The timer of a slice that was not used up does not end the next one's. */
+static void slice_after_a_short_one(void **state __unused)
+{
+	three(BIT(1));
+	wake(0, a, FOR_EVER);
+	wake(0, b, 200000);
+	wake(0, c, FOR_EVER);
+	while (turn_on(1) != b)
+		;
+	assert_int_equal(b->base.state, VCPU_HALTED);
+	assert_true(timer_armed(&scheds[1].slice));
+	assert_true(scheds[1].slice.expires < now + FAIR_SLICE);
+	assert_non_null(turn_on(1));
+	assert_int_equal(last_ns, FAIR_SLICE);
+}
+
 static void cleans_before_it_sleeps(void **state __unused)
 {
 	three(BIT(1));
@@ -374,6 +390,7 @@ int main(void)
 		cmocka_unit_test_setup(halt_misses_no_request, setup),
 		cmocka_unit_test_setup(yields_to_somebody, setup),
 		cmocka_unit_test_setup(yields_but_once, setup),
+		cmocka_unit_test_setup(slice_after_a_short_one, setup),
 		cmocka_unit_test_setup(cleans_before_it_sleeps, setup),
 		cmocka_unit_test_setup(sleeps_until_a_cap_allows, setup),
 		cmocka_unit_test_setup(leaves_when_poked, setup),

@@ -169,21 +169,37 @@ static void idle_cpu_takes(void **state __unused)
 	assert_ptr_equal(turn_on(1), a);
 	wake(0, b, FOR_EVER);
 	wake(0, c, FOR_EVER);
-	for (unsigned i = 0; i < 3; i++)
-		vms[i].vcpu[0]->fair.cpuset = BIT(1) | BIT(2);
-	/* Whose registers are there stays there, whoever waits. */
-	for (unsigned i = 0; i < 2; i++) {
-		test_cpu_index = 2;
-		assert_non_null(turn_on(2));
-		assert_int_equal(a->regs, 1 + 1);
-		assert_int_equal(a->base.cpu, 1);
-	}
-	assert_int_equal(a->runs_on[2], 0);
-	assert_int_equal(b->runs_on[2] + c->runs_on[2], 2);
-	assert_int_equal(moves_of(&vms[1]) + moves_of(&vms[2]), 1);
-	/* a runs with one of them; both CPUs go on. */
+	now += LONGEST;
+	assert_null(turn_on(2));
+	b->base.fair.cpuset = c->base.fair.cpuset = BIT(1) | BIT(2);
+	assert_non_null(turn_on(2));
+	assert_int_equal(b->runs_on[2] + c->runs_on[2], 1);
+	assert_int_equal(b->base.moves + c->base.moves, 1);
+	assert_int_equal(a->base.cpu, 1);
+	/* Both CPUs go on. */
 	assert_non_null(turn_on(1));
 	assert_non_null(turn_on(2));
+}
+
+/* However long it waits: only its CPU can take them out. */
+static void registers_are_not_taken(void **state __unused)
+{
+	three(BIT(1));
+	wake(0, a, FOR_EVER);
+	assert_ptr_equal(turn_on(1), a);
+	wake(0, b, FOR_EVER);
+	wake(0, c, FOR_EVER);
+	a->base.fair.cpuset = BIT(1) | BIT(2);
+	now += LONGEST;
+	assert_null(turn_on(2));
+	assert_int_equal(a->base.cpu, 1);
+	assert_int_equal(a->regs, 1 + 1);
+	for (unsigned i = 0; turn_on(1) == a; i++)
+		assert_true(i < 10);
+	assert_int_equal(a->regs, 0);
+	now += LONGEST;
+	assert_ptr_equal(turn_on(2), a);
+	assert_int_equal(a->regs, 2 + 1);
 }
 
 static void wake_c_here(struct mock_vcpu *v)
@@ -227,6 +243,10 @@ static void sleeping_cpu_is_told_of_who_waits(void **state __unused)
 	assert_int_equal(sent[2], 0);
 	wake(0, b, FOR_EVER);
 	assert_non_null(turn_on(1));
+	/* But not of somebody whom it may not run. */
+	assert_int_equal(sent[2], 0);
+	a->base.fair.cpuset = b->base.fair.cpuset = BIT(1) | BIT(2);
+	assert_non_null(turn_on(1));
 	assert_int_equal(sent[2], 1);
 }
 
@@ -242,11 +262,11 @@ static void wakes_where_its_registers_are(void **state __unused)
 	/* CPU 2 is idle; CPU 1 has b waiting. */
 	wake(0, a, 1000);
 	assert_int_equal(a->base.cpu, 1);
-	/* Nor does balance move it for now. */
-	a->base.fair.cpuset = BIT(1);
-	while (a->base.state != VCPU_HALTED)
+	for (unsigned i = 0; a->base.state != VCPU_HALTED; i++) {
+		assert_true(i < 10);
 		turn_on(1);
-	a->base.fair.cpuset = BIT(1) | BIT(2);
+		turn_on(2);
+	}
 	/* Once they are out, it goes where nobody is. */
 	assert_ptr_equal(turn_on(1), b);
 	wake(0, a, 1000);
@@ -355,6 +375,7 @@ int main(void)
 		cmocka_unit_test_setup(removed_at_once, setup),
 		cmocka_unit_test_setup(pinned_one_stays, setup),
 		cmocka_unit_test_setup(idle_cpu_takes, setup),
+		cmocka_unit_test_setup(registers_are_not_taken, setup),
 		cmocka_unit_test_setup(sleeping_cpu_is_told_of_a_queue, setup),
 		cmocka_unit_test_setup(sleeping_cpu_is_told_of_who_waits, setup),
 		cmocka_unit_test_setup(wakes_where_its_registers_are, setup),

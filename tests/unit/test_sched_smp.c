@@ -14,7 +14,7 @@
 #include "sched_mock.h"
 
 /* Time goes faster than the world's, so that slices end often. */
-enum { HASTE = 20, SECONDS_MAX = 30, RUNNERS = 3 /* CPUs */, ASKERS = 2, ROUNDS = 1000 };
+enum { HASTE = 20, SECONDS_MAX = 30, RUNNERS = 3 /* CPUs */, ASKERS = 2, ROUNDS = 400 };
 
 static _Thread_local uint32_t seed;
 static unsigned done;	/* askers that are through; atomic */

@@ -84,6 +84,13 @@ void sched_poke(unsigned cpu)
 	pokes++;
 }
 
+static unsigned kicks;
+
+void sched_kick(void)
+{
+	kicks++;
+}
+
 void vcpu_request(struct vcpu *v, uint32_t requests)
 {
 	__atomic_fetch_or(&v->requests, requests, __ATOMIC_SEQ_CST);
@@ -248,7 +255,10 @@ static void reaped_when_all_are_off(void **state __unused)
 	assert_int_equal(stops, 0);
 	vm_poweroff(vm);
 	busy = BIT(1) | BIT(2);
+	kicks = 0;
 	vm_reap();
+	/* It is to be called again. */
+	assert_int_equal(kicks, 1);
 	/* Nobody waits for another one. */
 	assert_int_equal(vcpus[0].state, VCPU_OFF);
 	assert_int_equal(vcpus[3].state, VCPU_OFF);
@@ -257,8 +267,9 @@ static void reaped_when_all_are_off(void **state __unused)
 	assert_int_equal(vcpus[2].state, VCPU_OFF);
 	assert_int_equal(stops, 0);
 	assert_int_equal(vm->state, VM_STOPPING);
-	busy = 0;
+	busy = kicks = 0;
 	vm_reap();
+	assert_int_equal(kicks, 0);
 	assert_int_equal(stops, 1);
 	assert_int_equal(vm->state, VM_STOPPED);
 	vm_reap();

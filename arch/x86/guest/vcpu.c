@@ -75,6 +75,8 @@ static void start_up(struct x86_vcpu *v)
 	v->state.seg[SEG_CS].base = (uint32_t)page << PAGE_SHIFT;
 	v->state.rip = 0;
 	x86_dirty(v, X86_SEG | X86_RIP);
+	/* An NMI may have come meanwhile. */
+	vcpu_request_self(&v->base, VCPU_REQ_AGAIN);
 }
 
 /* Takes those of @which out of the requests that are pending. */

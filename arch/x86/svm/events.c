@@ -4,7 +4,10 @@
 #include "socle/cpu/features.h"
 #include "socle/guest/vcpu.h"
 #include "socle/guest/walk.h"
+#include "socle/kernel/sched.h"
 #include "svm.h"
+
+enum { PAUSES_TOLERATED = 3000 }; /* as many as it takes to wait for somebody who runs */
 
 /* EVENTINJ and EXITINTINFO share their format. */
 static uint64_t encode(const struct x86_event *ev)
@@ -179,6 +182,23 @@ static void flush(struct svm_vcpu *s)
 	guest_mem_seen(mem, epoch);
 }
 
+/*
+ * Spinning is noticed where it can do harm: who is waited for may be waiting for this CPU. Without
+ * a filter each PAUSE exits, so only then.
+ */
+void svm_intercept_pause(struct svm_vcpu *s)
+{
+	bool wanted = s->x.base.vm->settings.cpus > 1 &&
+		      (cpu_has(CPU_SVM_PAUSE_FILTER) || sched_contended());
+	struct vmcb *c = s->vmcb;
+
+	if (wanted == !!(c->intercept3 & INTERCEPT_PAUSE))
+		return;
+	c->intercept3 ^= INTERCEPT_PAUSE;
+	c->pause_count = PAUSES_TOLERATED;
+	svm_touch(c, CLEAN_INTERCEPTS);
+}
+
 int svm_prepare(struct svm_vcpu *s)
 {
 	uint32_t requests = __atomic_exchange_n(&s->x.base.requests, 0, __ATOMIC_ACQUIRE);
@@ -193,6 +213,8 @@ int svm_prepare(struct svm_vcpu *s)
 		vcpu_request_self(&s->x.base, requests & ~(uint32_t)VCPU_REQ_LEAVE);
 		return 1 + VCPU_LEAVE_REQUESTED;
 	}
+	if (unlikely(requests & VCPU_REQ_CONTENDED))
+		svm_intercept_pause(s);
 	requests = x86_collect(&s->x, requests);
 	/* What a flush asked for at the last entry has been served by it. */
 	c->tlb_control = TLB_KEEP;

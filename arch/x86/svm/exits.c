@@ -81,7 +81,7 @@ enum { POLLS = 256 }; /* port accesses between two looks, in a read, at the host
 /* Opcodes as little-endian numbers. */
 enum {
 	OPCODE_CPUID = 0xa20f, OPCODE_RDMSR = 0x320f, OPCODE_WRMSR = 0x300f, OPCODE_HLT = 0xf4,
-	OPCODE_VMMCALL = 0xd9010f, OPCODE_WBINVD = 0x090f, OPCODE_XSETBV = 0xd1010f,
+	OPCODE_PAUSE = 0x90f3, OPCODE_VMMCALL = 0xd9010f, OPCODE_WBINVD = 0x090f, OPCODE_XSETBV = 0xd1010f,
 };
 
 static __always_inline int tail(struct svm_vcpu *s)
@@ -287,7 +287,7 @@ static int on_exception(struct svm_vcpu *s)
 /* It waits for another vCPU, perhaps: who waits for this CPU has a turn. */
 static int on_pause(struct svm_vcpu *s)
 {
-	advance_slow(s);
+	advance(s, OPCODE_PAUSE, 2);
 	/* It may spin with IF clear: as with port reads. */
 	take_interrupts();
 	sched_give_way();

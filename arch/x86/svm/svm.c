@@ -11,7 +11,6 @@
 #include "svm_insn.h"
 
 enum { VM_CR_SVMDIS = BIT(4), VM_CR_LOCK = BIT(3) };
-enum { PAUSES_TOLERATED = 3000 }; /* as many as it takes to wait for somebody who runs */
 
 uint64_t svm_clean;
 
@@ -191,23 +190,6 @@ static void notice_removals(struct svm_vcpu *s)
 		vcpu_request_self(&s->x.base, VCPU_REQ_FLUSH);
 }
 
-/*
- * Spinning is noticed where it can do harm: who is waited for may be waiting for this CPU. Without
- * a filter each PAUSE exits, so only then.
- */
-static void intercept_pause(struct svm_vcpu *s)
-{
-	bool wanted = s->x.base.vm->settings.cpus > 1 &&
-		      (cpu_has(CPU_SVM_PAUSE_FILTER) || sched_contended());
-	struct vmcb *c = s->vmcb;
-
-	if (wanted == !!(c->intercept3 & INTERCEPT_PAUSE))
-		return;
-	c->intercept3 ^= INTERCEPT_PAUSE;
-	c->pause_count = PAUSES_TOLERATED;
-	svm_touch(c, CLEAN_INTERCEPTS);
-}
-
 static enum vcpu_leave svm_run(struct vcpu *b)
 {
 	struct svm_vcpu *s = svm_vcpu(x86_vcpu(b));
@@ -218,7 +200,7 @@ static enum vcpu_leave svm_run(struct vcpu *b)
 		return VCPU_LEAVE_HALTED;
 	context_load(&s->x);
 	notice_removals(s);
-	intercept_pause(s);
+	svm_intercept_pause(s);
 	s->vmcb->clean = 0;
 	clgi();
 	interrupts_enable();

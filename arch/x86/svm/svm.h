@@ -56,6 +56,9 @@ int svm_exit(struct svm_vcpu *s);
 /* Between any work and an entry: events, write-back, flushes. Returns as svm_exit(). */
 int svm_prepare(struct svm_vcpu *s);
 
+/* Before a run, and when somebody begins to wait for this CPU: shall PAUSE exit? */
+void svm_intercept_pause(struct svm_vcpu *s);
+
 /* Remembers a HLT in the shadow of STI, after an exit that came in between. */
 void svm_note_shadow(struct svm_vcpu *s);
 

@@ -18,7 +18,10 @@ struct sched_ops {
 	enum vcpu_leave (*run)(struct vcpu *vcpu);
 	/* Takes what is left of @vcpu, which ran here last, out of this CPU's registers. */
 	void (*release)(struct vcpu *vcpu);
-	/* Work for between two vCPUs, on the boot CPU; true: call it again before anything else. */
+	/*
+	 * Work for between two vCPUs, on the boot CPU, after a sched_kick() there; true: call it
+	 * again before anything else.
+	 */
 	bool (*poll)(void);
 };
 
@@ -31,8 +34,9 @@ void sched_add_cpu(unsigned cpu);
 /* Runs vCPUs for ever, on each CPU. Interrupts off. */
 void sched_run(void) __noreturn;
 
-/* Makes the vCPU that this CPU runs, if any, come back to sched_run() soon. From interrupt
- * handlers.
+/*
+ * Makes the vCPU that this CPU runs, if any, come back to sched_run() soon, and has the boot CPU
+ * call poll() before the next one. From interrupt handlers, and from poll() itself.
  */
 void sched_kick(void);
 

@@ -14,6 +14,7 @@ enum { MADT_LAPIC = 0, MADT_X2APIC = 9, MADT_ENTRIES = 44 };
 struct smp_cpu smp_cpus[SMP_MAX];
 unsigned smp_count;
 uint64_t tsc_per_ms;
+bool smp_opens;
 
 /* The numbers that CPUs take when they begin to run: @smp_next on, below @smp_end. */
 volatile uint32_t smp_next, smp_end, smp_strays;
@@ -76,6 +77,7 @@ void smp_init(unsigned least, unsigned most)
 		skip("needs %u CPUs, there are %u", least, smp_count);
 	pic_init(0x20, 0xffff);
 	begin(0);
+	smp_opens = option("opens");
 	output_shared = true;
 }
 

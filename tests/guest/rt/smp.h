@@ -76,6 +76,20 @@ void smp_meet(struct meeting *meeting);
 /* Each CPU is kept busy in another way: spinning, in HLT, with port I/O, in HLT for ever. */
 void smp_keep_busy(void *unused);
 
+/*
+ * To be called in each round of a loop that keeps interrupts off and makes no exit: Bochs takes the
+ * CPU from a guest only while it has them on, so there (option "opens") this turns them on.
+ */
+extern bool smp_opens;
+static inline void smp_open(void)
+{
+	if (!smp_opens)
+		return;
+	irq_on();
+	__asm__ volatile("nop" ::: "memory");
+	irq_off();
+}
+
 static inline void pause(void)
 {
 	__asm__ volatile("pause" ::: "memory");
