@@ -173,6 +173,7 @@ void mux_add(struct guest_console *guest)
 void mux_switch(struct guest_console *guest)
 {
 	struct guest_console *before = front;
+	uint64_t lost;
 
 	__atomic_store_n(&front, guest, __ATOMIC_SEQ_CST);
 	if (before) {
@@ -187,9 +188,12 @@ void mux_switch(struct guest_console *guest)
 	format_sink(&tty, "[socle] console of %s, Ctrl-] for the prompt\n",
 		    guest->vm->settings.name);
 	lock(guest);
-	if (guest->lost)
-		format_sink(&tty, "[socle] %lu bytes of its output were lost\n", guest->lost);
+	lost = guest->lost;
 	guest->lost = 0;
+	unlock(guest);
+	if (lost)
+		format_sink(&tty, "[socle] %lu bytes of its output were lost\n", lost);
+	lock(guest);
 	drain(guest);
 	unlock(guest);
 }

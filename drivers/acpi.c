@@ -102,10 +102,15 @@ static void madt_override(const uint8_t *e)
 	};
 }
 
+/* Firmware may list a processor twice: with a short and with a long APIC ID. */
 static void madt_cpu(uint32_t apic_id, uint32_t flags)
 {
-	if ((flags & LAPIC_ENABLED) && acpi_info.cpus < ACPI_MAX_CPUS)
-		acpi_info.cpu_apic_id[acpi_info.cpus++] = apic_id;
+	if (!(flags & LAPIC_ENABLED) || acpi_info.cpus == ACPI_MAX_CPUS)
+		return;
+	for (unsigned i = 0; i < acpi_info.cpus; i++)
+		if (acpi_info.cpu_apic_id[i] == apic_id)
+			return;
+	acpi_info.cpu_apic_id[acpi_info.cpus++] = apic_id;
 }
 
 static void read_madt(const uint8_t *t, size_t len)

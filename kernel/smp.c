@@ -138,8 +138,8 @@ static void give_up(const struct cpu *cpu, const char *why)
 static void log_tsc(const struct cpu *cpu, const struct tsc_difference *tsc)
 {
 	if (!tsc->corrected)
-		log_debug("cpu%u: its TSC agrees within %llu ticks", cpu->id,
-			  (unsigned long long)tsc->round_trip);
+		log_info("cpu%u: its TSC agrees within %llu ticks", cpu->id,
+			 (unsigned long long)tsc->round_trip);
 	else if ((uint64_t)(tsc->after < 0 ? -tsc->after : tsc->after) <= tsc->round_trip)
 		log_info("cpu%u: its TSC was off by %lld ticks, corrected", cpu->id,
 			 (long long)tsc->before);
@@ -182,7 +182,8 @@ static bool start(struct cpu *cpu, uint64_t trampoline, int64_t skew)
 		return false;
 	}
 	if (get_stage() == AP_FAILED) {
-		give_up(cpu, status_text(ap_status));
+		give_up(cpu, ap_status == -S_PERM ? "has virtualization locked off by the firmware"
+						  : status_text(ap_status));
 		return false;
 	}
 	return true;
@@ -205,6 +206,12 @@ void smp_start(unsigned max, int64_t skew)
 		if (!cpu)
 			cpu = make_cpu(cpu_count);
 		cpu->apic_id = acpi_info.cpu_apic_id[i];
+		if (!apic_reaches(cpu->apic_id)) {
+			log_warn("cpu: processor with APIC ID %u needs x2APIC mode, which the "
+				 "firmware left off: left out",
+				 cpu->apic_id);
+			continue;
+		}
 		if (!start(cpu, trampoline, skew))
 			continue;
 		all_cpus[cpu_count++] = cpu;

@@ -14,7 +14,7 @@ import re
 import struct
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,6 +36,7 @@ class Bench:
     result: str     # file name
     goals: dict     # what the rows are held against: the goals of this project, in instructions
     counting: bool  # there is a build that counts accesses to the control structure
+    several: bool   # its clock counts with several processors, too
 
 
 ICOUNT = ["-icount", "shift=0,sleep=off", "-rtc", "base=2024-01-01,clock=vm", "-seed", "1"]
@@ -45,22 +46,30 @@ BENCHES = {
         ["qemu-system-x86_64", "--version"], "bench.json",
         {"cpuid": 120, "vmmcall": 100, "port_read": 200, "port_write": 200, "msr_read": 150,
          "msr_write": 150, "mmio_read_decode": 600, "mmio_read": 350, "mmio_write": 350,
-         "apic_eoi": 350, "self_ipi": 950}, False),
+         "apic_eoi": 350, "self_ipi": 950, "ipi_spinning": 3550, "ipi_halted": 3240},
+        False, False),
     "vmx": Bench(
         BOCHS_SKYLAKE_X, [], "skylake_x", "corei7_skylake_x", ["bochs-bin", "--help"],
         "bench-vmx.json",
         {"cpuid": 100, "vmcall": 90, "port_read": 150, "port_write": 150, "msr_read": 120,
-         "msr_write": 120, "apic_eoi": 10}, True),
+         "msr_write": 120, "apic_eoi": 10}, True, True),
 }
 
 
-def run(bench, elf=None, command=None):
-    """The bench guest's whole output, and that of @command at the prompt afterwards."""
-    settings = {"kernel": "bench.elf", "memory": "64M", "autostart": "yes", "console": "yes",
-                "debug-exit": "0xf4", "cmdline": "hosted"}
-    iso = make_iso(conf(("bench", settings)), {"bench.elf": BUILD / "tests/bench/bench.elf"},
-                   options="bench", **({"elf": elf} if elf else {}))
-    with Machine.boot(iso, *bench.args, on=bench.target, cpu=bench.cpu, seconds=300) as machine:
+def run(bench, elf=None, command=None, guest="bench", cpus=1, vcpus=1, idle=0):
+    """The output of the bench guest @guest, or that of @command at the prompt afterwards.
+
+    The machine has @cpus processors, the guest @vcpus; @idle guests that do nothing run beside it.
+    """
+    settings = {"kernel": f"{guest}.elf", "memory": "160M", "cpus": vcpus, "autostart": "yes",
+                "console": "yes", "debug-exit": "0xf4", "cmdline": "hosted"}
+    still = {"kernel": "bench.elf", "memory": "16M", "autostart": "yes", "console": "no",
+             "cmdline": "idle"}
+    guests = [(f"idle{i}", still) for i in range(idle)] + [("bench", settings)]
+    modules = {f"{x}.elf": BUILD / f"tests/bench/{x}.elf" for x in {guest, "bench"}}
+    iso = make_iso(conf(*guests), modules, options="bench", **({"elf": elf} if elf else {}))
+    with Machine.boot(iso, *bench.args, on=replace(bench.target, cpus=cpus, memory=1024),
+                      cpu=bench.cpu, seconds=300) as machine:
         machine.expect(stopped("bench"))
         status, out = machine.match(1), machine.output()
         if status != "0":
@@ -80,6 +89,25 @@ def measure(bench):
     if boot:
         rows["boot_to_guest"] = int(boot.group(1))
     return rows, int(floor.group(1)) if floor else 0
+
+
+def measure_smp(bench):
+    """Rows of the guest with several vCPUs on one processor and, where ticks count, on two."""
+    rows = {}
+    for cpus, suffix in ((1, ""), (2, "_on_2"))[:2 if bench.several else 1]:
+        out = run(bench, guest="bench_smp", cpus=cpus, vcpus=4)
+        rows.update({name + suffix: int(n)
+                     for name, n in re.findall(r"BENCH: (\w+) (\d+)", out)})
+    return rows
+
+
+def lost_exits(bench):
+    """Exits that the guest gets in a fixed time, alone and beside 31 idle ones."""
+    found = {}
+    for idle, name in ((0, "exits_alone"), (31, "exits_beside_31_idle")):
+        out = run(bench, idle=idle)
+        found[name] = int(re.search(r"BENCH: exits_in_time (\d+)", out).group(1))
+    return found
 
 
 def accesses(bench):
@@ -133,6 +161,9 @@ def report(name, bench):
     machine = f"{version_of(bench)}, {bench.machine}"
     print(f"{name}: {machine}")
     rows, floor = measure(bench)
+    rows.update(measure_smp(bench))
+    counts = {x: rows.pop(x) for x in list(rows) if x.startswith("demand_pages")}
+    rows.pop("exits_in_time")
     table = [{"name": row, "ticks": ticks, "floor": floor,
               "ratio": round(ticks / floor, 2) if floor else None}
              for row, ticks in rows.items()]
@@ -141,7 +172,8 @@ def report(name, bench):
         ratio = f"{row['ratio']:.1f}" if row["ratio"] else "-"
         print(f"{row['name']:24} {row['ticks']:12} {floor:6} {ratio:>7} "
               f"{bench.goals.get(row['name'], ''):>6}")
-    more = dict(zip(("elf_bytes", "resident_bytes"), sizes()))
+    more = {**counts, **lost_exits(bench)}
+    more.update(zip(("elf_bytes", "resident_bytes"), sizes()))
     if bench.counting:
         more.update(accesses(bench))
     exits = linux_exits(bench)

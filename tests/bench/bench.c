@@ -138,8 +138,27 @@ static void direct(void)
 	ROW("rdtsc", rdtsc());
 }
 
+/* How many exits it gets within 100 million ticks: fewer, if others take its time. */
+static void exits_in_time(void)
+{
+	uint64_t end = rdtsc() + 100000000, n = 0;
+
+	for (; rdtsc() < end; n++)
+		cpuid(0, 0);
+	print("BENCH: exits_in_time %lu\n", n);
+}
+
+/* A neighbour that does nothing. */
+static __noreturn void idle(void)
+{
+	for (;;)
+		irq_wait();
+}
+
 void test_main(void)
 {
+	if (option("idle"))
+		idle();
 	lapic_enable();
 	idt_direct(0x60, eoi_handler);
 	loop_cost = 0;
@@ -149,4 +168,5 @@ void test_main(void)
 	exits();
 	halt();
 	direct();
+	exits_in_time();
 }

@@ -76,13 +76,14 @@ static int setup(void **state __unused)
 	make_rsdp(2);
 	put(MADT + 36, 0xfee00000, 4);
 	madt_len = 44;
-	ENTRY(0, 8, 0, 0, 1, 0, 0, 0);			       /* processor 0 */
-	ENTRY(0, 8, 1, 2, 1, 0, 0, 0);			       /* APIC ID 2 */
-	ENTRY(0, 8, 2, 4, 0, 0, 0, 0);			       /* not enabled */
-	ENTRY(1, 12, 9, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0);      /* I/O APIC */
-	ENTRY(1, 12, 10, 0, 0, 0x10, 0xc0, 0xfe, 24, 0, 0, 0); /* a second one */
-	ENTRY(2, 10, 0, 0, 2, 0, 0, 0, 0, 0);		       /* timer on pin 2 */
-	ENTRY(2, 10, 0, 9, 9, 0, 0, 0, 0xf, 0);		       /* SCI: level, low */
+	ENTRY(0, 8, 0, 0, 1, 0, 0, 0);				/* processor 0 */
+	ENTRY(0, 8, 1, 2, 1, 0, 0, 0);				/* APIC ID 2 */
+	ENTRY(0, 8, 2, 4, 0, 0, 0, 0);				/* not enabled */
+	ENTRY(1, 12, 9, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0);	/* I/O APIC */
+	ENTRY(1, 12, 10, 0, 0, 0x10, 0xc0, 0xfe, 24, 0, 0, 0);	/* a second one */
+	ENTRY(2, 10, 0, 0, 2, 0, 0, 0, 0, 0);			/* timer on pin 2 */
+	ENTRY(2, 10, 0, 9, 9, 0, 0, 0, 0xf, 0);			/* SCI: level, low */
+	ENTRY(9, 16, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0); /* processor 2, again */
 	ENTRY(9, 16, 0, 0, 0x00, 0x01, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0);
 	put(FADT + 40, DSDT, 4);
 	put(FADT + 64, 0x604, 4);

@@ -15,11 +15,14 @@ struct cpu_info cpu_info = {.phys_bits = 40};
 /* The guest's memory: a few pages at 2 MiB, and nothing else. */
 enum { PAGES = 8, RAM = 0x200000 };
 static uint8_t ram[PAGES][PAGE_SIZE] __aligned(4096);
-static unsigned ram_reads;
+static unsigned ram_reads, change_at; /* another vCPU changes an entry before that read; 0: none */
+static uint64_t *change_slot;
 
 void *guest_ptr(struct guest_mem *mem __unused, uint64_t gpa)
 {
 	ram_reads++;
+	if (ram_reads == change_at)
+		*change_slot ^= MASK(51, 12);
 	if (gpa < RAM || gpa >= RAM + sizeof(ram))
 		return NULL;
 	return (uint8_t *)ram + (gpa - RAM);
@@ -338,6 +341,29 @@ static void accessed_and_dirty(void **state __unused)
 	assert_int_equal(*entry(3, 300), 0x9876543000ull | ALL_RIGHTS | ACCESSED | DIRTY);
 }
 
+/* What is remembered is what the walk went by, whatever another vCPU makes of it. */
+static void trail_has_what_was_read(void **state __unused)
+{
+	struct walk_trail trail;
+
+	for (unsigned marked = 0; marked < 2; marked++) {
+		mode_long(0);
+		long_tables();
+		ram_reads = 0;
+		change_at = marked ? 0 : 3; /* marks those above on the first round */
+		change_slot = entry(1, 7);
+		assert_true(x86_walk_trail(&v, LA, EMUL_FETCH, &gpa, &trail));
+		change_at = 0;
+		assert_int_equal(gpa, 0x9876543123ull);
+		assert_int_equal(trail.value[0], 0x9876543000ull | ALL_RIGHTS | ACCESSED);
+		assert_int_equal(trail.value[1], TABLE(3) | ALL_RIGHTS | ACCESSED);
+		assert_int_equal(trail.value[2], TABLE(2) | ALL_RIGHTS | ACCESSED);
+		assert_int_equal(trail.value[3], TABLE(1) | ALL_RIGHTS | ACCESSED);
+		for (unsigned i = 0; i < 4; i++)
+			assert_int_equal(*trail.entry[i] == trail.value[i], marked || i != 2);
+	}
+}
+
 static void tables_outside_memory(void **state __unused)
 {
 	static const uint64_t outside[] = {0, RAM - PAGE_SIZE, RAM + sizeof(ram), 0xfee00000,
@@ -395,6 +421,7 @@ int main(void)
 		cmocka_unit_test(fetch_bit_of_the_error),
 		cmocka_unit_test(reserved_bits_in_long_mode),
 		cmocka_unit_test(accessed_and_dirty),
+		cmocka_unit_test(trail_has_what_was_read),
 		cmocka_unit_test(tables_outside_memory),
 		cmocka_unit_test(hostile_tables),
 	};

@@ -25,6 +25,7 @@ enum {
 	ICR_PENDING = BIT(12),
 	ICR_ASSERT = BIT(14),
 	ICR_OTHERS = 3 << 18,
+	XAPIC_BROADCAST = 0xff, /* all above needs x2APIC mode */
 	PENDING_SPINS = 1000000,
 };
 
@@ -104,6 +105,11 @@ static void send(uint32_t apic_id, uint32_t command)
 		cpu_pause();
 	base[APIC_ICR_HIGH / 4] = apic_id << 24;
 	base[APIC_ICR / 4] = command;
+}
+
+bool apic_reaches(uint32_t apic_id)
+{
+	return x2apic || apic_id < XAPIC_BROADCAST;
 }
 
 void apic_send(uint32_t apic_id, uint8_t vector)

@@ -123,25 +123,26 @@ static bool allowed(const struct walk *w)
 }
 
 /* Sets accessed, and dirty in a leaf that is written, without losing what the guest writes. */
-static void mark(void *slot, uint64_t pte, unsigned size, bool dirty)
+static void mark(void *slot, uint64_t *pte, unsigned size, bool dirty)
 {
 	uint64_t bits = ACCESSED | (dirty ? DIRTY : 0);
 
-	if ((pte & bits) == bits)
+	if ((*pte & bits) == bits)
 		return;
+	*pte |= bits;
 	if (size == 8)
 		__atomic_or_fetch((uint64_t *)slot, bits, __ATOMIC_RELAXED);
 	else
 		__atomic_or_fetch((uint32_t *)slot, (uint32_t)bits, __ATOMIC_RELAXED);
 }
 
-/* After mark(), so that the value is the one that stays. */
-static void note(const struct walk *w, unsigned level, const uint64_t *slot)
+/* What the walk went by, which another vCPU may have changed in memory since. */
+static void note(const struct walk *w, unsigned level, const uint64_t *slot, uint64_t pte)
 {
 	if (!w->trail)
 		return;
 	w->trail->entry[level - 1] = slot;
-	w->trail->value[level - 1] = READ_ONCE(*slot);
+	w->trail->value[level - 1] = pte;
 }
 
 static uint64_t leaf_address(const struct walk *w, unsigned level, unsigned shift, uint64_t pte,
@@ -180,14 +181,14 @@ static enum emul_status walk(struct walk *w, uint64_t la, uint64_t *gpa, struct 
 		if (is_leaf(w, level, pte)) {
 			if (!allowed(w))
 				return fault(w, la, PF_P, x);
-			mark(slot, pte, w->m.entry_size, w->access & EMUL_WRITE);
-			note(w, level, slot);
+			mark(slot, &pte, w->m.entry_size, w->access & EMUL_WRITE);
+			note(w, level, slot, pte);
 			*gpa = leaf_address(w, level, shift, pte, la);
 			return EMUL_OK;
 		}
 		if (!(w->m.pae && level == 3))
-			mark(slot, pte, w->m.entry_size, false);
-		note(w, level, slot);
+			mark(slot, &pte, w->m.entry_size, false);
+		note(w, level, slot, pte);
 		table = pte & (w->m.entry_size == 8 ? MASK(51, 12) : MASK(31, 12));
 	}
 }

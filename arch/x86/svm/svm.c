@@ -55,9 +55,13 @@ static status_t svm_cpu_on(void)
 	struct cpu *cpu = this_cpu();
 	/* The page for VMRUN's own state, and one for our VMSAVE of what it leaves alone. */
 	uint8_t *pages = pages_alloc(2 * PAGE_SIZE, OWNER_CORE);
+	uint64_t vm_cr;
 
 	if (!pages)
 		return -S_NOMEM;
+	/* As in svm_probe(), but this CPU's. */
+	if (msr_read_safe(MSR_VM_CR, &vm_cr) && (vm_cr & VM_CR_SVMDIS))
+		return -S_PERM;
 	asids[cpu->id] = (struct asids){.next = UINT32_MAX, .generation = 1};
 	cpu->host_area = pages;
 	cpu->host_area_pa = virt_to_phys(pages);

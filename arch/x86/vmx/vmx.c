@@ -24,6 +24,14 @@ static struct vmx_vcpu **current(void)
 	return &currents[cpu_index()];
 }
 
+/* By the firmware, on this CPU. @control: the MSR; one that is not there counts as in order. */
+static bool locked_off(uint64_t *control)
+{
+	if (!msr_read_safe(MSR_FEATURE_CONTROL, control))
+		*control = FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX;
+	return (*control & FEATURE_CONTROL_LOCK) && !(*control & FEATURE_CONTROL_VMX);
+}
+
 static bool vmx_probe(char *why, size_t size)
 {
 	uint64_t control;
@@ -35,8 +43,7 @@ static bool vmx_probe(char *why, size_t size)
 			       : "the CPU has no Intel VMX");
 		return false;
 	}
-	if (msr_read_safe(MSR_FEATURE_CONTROL, &control) && (control & FEATURE_CONTROL_LOCK) &&
-	    !(control & FEATURE_CONTROL_VMX)) {
+	if (locked_off(&control)) {
 		format(why, size, "Intel VMX is locked off by the firmware: " FIRMWARE_HINT);
 		return false;
 	}
@@ -51,8 +58,10 @@ static status_t vmx_cpu_on(void)
 
 	if (!region)
 		return -S_NOMEM;
+	if (locked_off(&control))
+		return -S_PERM;
 	/* SDM vol. 3, 23.7: without the lock VMXON faults. */
-	if (msr_read_safe(MSR_FEATURE_CONTROL, &control) && !(control & FEATURE_CONTROL_LOCK))
+	if (!(control & FEATURE_CONTROL_LOCK))
 		msr_write(MSR_FEATURE_CONTROL,
 			  control | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX);
 	*region = vmx_caps.basic & VMX_BASIC_REVISION;

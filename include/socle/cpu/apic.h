@@ -20,6 +20,9 @@ void apic_eoi(void);
 /* Has the APIC tell the CPU once more what is pending, for emulators that forget it. */
 void apic_signal_again(void);
 
+/* False if @apic_id is beyond what this CPU's local APIC can address in its mode. */
+bool apic_reaches(uint32_t apic_id);
+
 /* Sends @vector to the CPU with local APIC @apic_id. Not before the last one is on its way. */
 void apic_send(uint32_t apic_id, uint8_t vector);
 
