@@ -120,6 +120,7 @@ try-fuzz:
 	@[ -e $(B)/fuzz/skip ] || $(MAKE) --no-print-directory $(FUZZERS)
 
 test: $(UNITS) $(GUESTS) $(B)/socle.iso | need-test try-fuzz	## all tests; the last line is the verdict
+	@$(MAKE) --no-print-directory B=$(B)/debug DEFINE=-DLOCK_DEBUG $(B)/debug/socle.elf
 	@$(PYTHON) tools/test all
 
 check: $(UNITS) $(GUESTS) $(B)/socle.iso | need-test	## the fast part of the tests (2 minutes)
