@@ -171,13 +171,10 @@ static void send_shorthand(struct lapic *l, unsigned shorthand, struct irq_messa
 	struct vm *vm = l->vcpu->base.vm;
 
 	/* Nothing but fixed interrupts goes to oneself this way (SDM vol. 3, table 11-3). */
-	if (shorthand != DEST_OTHERS && msg->delivery != IRQ_FIXED)
+	if (shorthand == DEST_SELF || (shorthand == DEST_ALL && msg->delivery != IRQ_FIXED))
 		return;
 	msg->dest = BROADCAST;
-	if (shorthand == DEST_SELF)
-		deliver(l, l, msg);
-	else
-		deliver_all(vm, l, shorthand == DEST_OTHERS ? l : NULL, msg);
+	deliver_all(vm, l, shorthand == DEST_OTHERS ? l : NULL, msg);
 }
 
 static __hot __noinline void send_any(struct lapic *l, uint64_t icr)
@@ -228,6 +225,9 @@ __hot void lapic_send(struct lapic *l, uint64_t icr)
 			lapic_post(to, icr & LVT_VECTOR, false);
 			return;
 		}
+	} else if ((icr & (ICR_SHORTHAND | LVT_MODE)) == DEST_SELF << SHORTHAND_SHIFT) {
+		lapic_request(l, icr & LVT_VECTOR, false);
+		return;
 	}
 	send_any(l, icr);
 }

@@ -81,6 +81,13 @@ void vmx_apicv_prepare(struct vmx_vcpu *s)
 	apicv_prepared++;
 }
 
+static bool contended; /* what sched_contended() says */
+
+bool sched_contended(void)
+{
+	return contended;
+}
+
 static uint8_t page_requested; /* what the APIC's page has */
 
 uint8_t lapic_page_requested(const struct lapic *l __unused)
@@ -504,6 +511,26 @@ static void interrupts_before_masked_ones(void **state __unused)
 	assert_int_equal(guest.x.base.requests, VCPU_REQ_AGAIN);
 }
 
+/* Who may spin in vain does so for less time. */
+static void spins_less_if_others_wait(void **state __unused)
+{
+	vmx_watch_spinning(&guest); /* the CPU cannot watch it */
+	assert_int_equal(vmwrites, 0);
+	guest.secondary = SECONDARY_PAUSE_LOOP;
+	guest.x.base.requests = VCPU_REQ_EVENT;
+	assert_int_equal(vmx_prepare(&guest), 0);
+	assert_int_equal(vmwrites_of[VMCS_PLE_WINDOW], 0);
+	vmx_watch_spinning(&guest);
+	assert_int_equal(vmcs[VMCS_PLE_WINDOW], WINDOW_ALONE);
+	contended = true;
+	guest.x.base.requests = VCPU_REQ_CONTENDED;
+	assert_int_equal(vmx_prepare(&guest), 0);
+	assert_int_equal(vmcs[VMCS_PLE_WINDOW], WINDOW_CONTENDED);
+	vmx_watch_spinning(&guest);
+	assert_int_equal(vmwrites_of[VMCS_PLE_WINDOW], 2);
+	contended = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -526,6 +553,7 @@ int main(void)
 		cmocka_unit_test_setup(flush_during_a_change, setup),
 		cmocka_unit_test_setup(apic_page_goes_first, setup),
 		cmocka_unit_test_setup(interrupts_before_masked_ones, setup),
+		cmocka_unit_test_setup(spins_less_if_others_wait, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,6 +171,11 @@ bool x86_vcpu_awake(struct x86_vcpu *v)
 	return wakes;
 }
 
+bool sched_contended(void)
+{
+	return false;
+}
+
 void sched_give_way(void)
 {
 	assert_int_equal(prepared, 0);

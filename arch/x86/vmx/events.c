@@ -2,6 +2,7 @@
 /* Before an entry: requests, events to inject (SDM vol. 3, 26.6), write-back, flushes. */
 #include "socle/cpu/regs.h"
 #include "socle/guest/vcpu.h"
+#include "socle/kernel/sched.h"
 #include "socle/platform/lapic.h"
 #include "vmx.h"
 #include "vmx_insn.h"
@@ -99,6 +100,22 @@ void vmx_flush(struct vmx_vcpu *s)
 enum { EVENTFUL = VCPU_REQ_EVENT | VCPU_REQ_NMI | VCPU_REQ_TIMER | VCPU_REQ_AGAIN };
 
 /*
+ * In TSC ticks: as long as it takes to wait for somebody who runs, or much less if who is waited
+ * for may be waiting for this CPU.
+ */
+enum { WINDOW_ALONE = 4096, WINDOW_CONTENDED = 512 };
+
+void vmx_watch_spinning(struct vmx_vcpu *s)
+{
+	uint32_t window = sched_contended() ? WINDOW_CONTENDED : WINDOW_ALONE;
+
+	if (!(s->secondary & SECONDARY_PAUSE_LOOP) || window == s->ple_window)
+		return;
+	s->ple_window = window;
+	vmwrite(VMCS_PLE_WINDOW, window);
+}
+
+/*
  * Bochs delivers a virtual interrupt to a guest that has interrupts off if a physical one waits at
  * the entry: so that is taken before. True if it brought requests.
  */
@@ -128,6 +145,8 @@ again:
 	}
 	if (requests & VCPU_REQ_FLUSH)
 		vmx_flush(s);
+	if (unlikely(requests & VCPU_REQ_CONTENDED))
+		vmx_watch_spinning(s);
 	if (!(requests & EVENTFUL))
 		return 0;
 	blocking = vmread(VMCS_GUEST_INTERRUPTIBILITY);

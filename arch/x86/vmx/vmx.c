@@ -14,7 +14,7 @@
 
 #define FIRMWARE_HINT "turn on 'Intel Virtualization Technology' (VT-x) in the firmware setup"
 
-enum { PLE_GAP = 128, PLE_WINDOW = 4096 }; /* TSC ticks: PAUSEs of one loop, and its length */
+enum { PLE_GAP = 128 }; /* TSC ticks between PAUSEs of one loop */
 
 static struct vmx_vcpu *currents[CPU_MAX];
 
@@ -235,7 +235,7 @@ static void write_controls(struct vmx_vcpu *s)
 		vmwrite(VMCS_PREEMPTION_TIMER, longest_run());
 	if (s->secondary & SECONDARY_PAUSE_LOOP) {
 		vmwrite(VMCS_PLE_GAP, PLE_GAP);
-		vmwrite(VMCS_PLE_WINDOW, PLE_WINDOW);
+		s->ple_window = 0;
 	}
 	if (s->secondary & SECONDARY_ENCLS)
 		vmwrite(VMCS_ENCLS_EXIT_BITMAP, UINT64_MAX);
@@ -307,6 +307,7 @@ static enum vcpu_leave vmx_run(struct vcpu *b)
 	if (unlikely(guest_mem_stale(&b->vm->mem)))
 		vmx_flush(s);
 	vmx_switch_to(s);
+	vmx_watch_spinning(s);
 	leave = vmx_prepare(s);
 	if (!leave)
 		leave = vmx_run_loop(s);
@@ -341,7 +342,7 @@ static __noinline __cold void set_tsc_offset_elsewhere(struct vmx_vcpu *s)
 
 static __hot void vmx_set_tsc_offset(struct x86_vcpu *v)
 {
-	if (likely(*current() == vmx_vcpu(v)))
+	if (likely(v->base.state == VCPU_RUNNING))
 		vmwrite(VMCS_TSC_OFFSET, v->tsc_offset);
 	else
 		set_tsc_offset_elsewhere(vmx_vcpu(v));

@@ -21,6 +21,7 @@ struct vmx_vcpu {
 	uint32_t cpu; /* whose host state is in the VMCS */
 	void *vmcs;
 	uint64_t vmcs_pa;
+	uint32_t ple_window;	  /* what VMCS_PLE_WINDOW holds, where PAUSE-loop exiting is on */
 	uint32_t primary;	  /* what VMCS_PRIMARY_CONTROLS holds */
 	uint32_t secondary;	  /* what VMCS_SECONDARY_CONTROLS holds */
 	uint32_t entry;		  /* what VMCS_ENTRY_CONTROLS should hold, but for IA32E */
@@ -101,6 +102,9 @@ int vmx_entry_refused(struct vmx_vcpu *s);
 
 /* Between any work and an entry: events, write-back, flushes. Returns as vmx_exit(). */
 int vmx_prepare(struct vmx_vcpu *s);
+
+/* Before a run, and when somebody begins to wait for this CPU: how long may it spin? */
+void vmx_watch_spinning(struct vmx_vcpu *s);
 
 /* Forgets what this CPU has cached of the guest's memory. */
 void vmx_flush(struct vmx_vcpu *s);

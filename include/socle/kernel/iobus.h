@@ -33,7 +33,6 @@ struct io_region {
 	uint32_t len;		  /* in bytes */
 	uint32_t widths;	  /* enum io_width bits that ops accept; others come as bytes */
 	bool unlocked;		  /* ops need no vm.chips: they look after themselves */
-	uint64_t accesses;	  /* counted by the bus, reads and writes; not of unlocked ones */
 	struct spinlock *lock;	  /* the bus's, taken around ops; NULL: unlocked. Set by the bus */
 };
 
@@ -82,7 +81,6 @@ static __always_inline uint64_t io_region_read(struct io_region *r, struct vcpu 
 	if (!r->lock)
 		return r->ops->read(r, vcpu, offset, size);
 	spin_lock(r->lock);
-	r->accesses++;
 	value = r->ops->read(r, vcpu, offset, size);
 	spin_unlock(r->lock);
 	return value;
@@ -96,7 +94,6 @@ static __always_inline void io_region_write(struct io_region *r, struct vcpu *vc
 		return;
 	}
 	spin_lock(r->lock);
-	r->accesses++;
 	r->ops->write(r, vcpu, offset, size, value);
 	spin_unlock(r->lock);
 }
