@@ -18,6 +18,7 @@ static void log_shown(struct log_sink *sink, enum log_level level, const char *t
 		tty_fresh_line();
 		format_sink(&tty, "%.*s\n", (int)len, text);
 	} else if (mux_front()) {
+		mux_catch_up();
 		tty_fresh_line();
 		format_sink(&tty, "[socle] %.*s\n", (int)len, text);
 	} else {

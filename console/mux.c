@@ -234,6 +234,14 @@ void mux_poll(void)
 	unlock(front);
 }
 
+void mux_catch_up(void)
+{
+	if (!front || !spin_try_lock(&front->vm->chips))
+		return;
+	drain(front);
+	unlock(front);
+}
+
 /* Without the lock, which the interrupted code may wait for: a hint. */
 bool console_waiting(void)
 {

@@ -26,6 +26,12 @@ void mux_input(uint8_t byte);
 /* Throws away what was typed for @guest and did not reach it. */
 void mux_drop_input(struct guest_console *guest);
 
+/*
+ * Sends what the guest in front wrote before, as far as the line has room. By the log, whose caller
+ * may hold any lock: if somebody has the guest's chips, its output comes later.
+ */
+void mux_catch_up(void);
+
 /* The line has room: sends what waits. */
 void mux_poll(void);
 

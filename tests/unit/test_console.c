@@ -713,6 +713,30 @@ static void test_other_cpu(void **state)
 	assert_int_equal(pokes + guest.ask.slot, 0);
 }
 
+/* What a guest wrote before it ended is shown before the line that says so. */
+static void test_output_before_log(void **state)
+{
+	(void)state;
+	vms[0].state = VM_RUNNING;
+	type("\x1d");
+	test_cpu_index = 1;
+	assert_true(guest_prints("its last words"));
+	test_cpu_index = 0;
+	say(LOG_INFO, "it is gone");
+	assert_string_equal(shown(2), "its last words");
+	assert_string_equal(shown(1), "[socle] it is gone");
+	/* A log line while somebody uses the guest's chips does not wait. */
+	test_cpu_index = 1;
+	assert_true(guest_prints("more"));
+	test_cpu_index = 0;
+	vms[0].chips.held = 1;
+	say(LOG_INFO, "at once");
+	vms[0].chips.held = 0;
+	assert_string_equal(shown(1), "[socle] at once");
+	console_poll();
+	assert_string_equal(shown(0), "more");
+}
+
 /* At once after a pause, then once in a millisecond, and the last byte is not forgotten. */
 static void test_asks_seldom(void **state)
 {
@@ -889,6 +913,7 @@ int main(void)
 		cmocka_unit_test_setup(test_slow_line, fresh),
 		cmocka_unit_test_setup(test_other_cpu, fresh),
 		cmocka_unit_test_setup(test_asks_seldom, fresh),
+		cmocka_unit_test_setup(test_output_before_log, fresh),
 		cmocka_unit_test_setup(test_waiting_input, fresh),
 		cmocka_unit_test_setup(test_stopped_guest, fresh),
 		cmocka_unit_test_setup(test_noise, fresh),
