@@ -18,7 +18,6 @@ enum lock_level {
 	LOCK_TIMERS,	/* a CPU's timer queue */
 	LOCK_STOCK,	/* a CPU's stock of page frames */
 	LOCK_FRAMES,	/* the page-frame allocator: what is in no stock */
-	LOCK_PAGING,	/* the hypervisor's own page tables */
 	LOCK_LOG,	/* the log's ring */
 };
 
