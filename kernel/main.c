@@ -234,6 +234,7 @@ static void start_virtualization(void)
 	char why[256];
 	status_t status;
 
+	vendor_no_apicv = options.no_apicv;
 	vendor = vendor_probe(why, sizeof(why));
 	if (!vendor) {
 		log_error("no usable virtualization: %s", why);
@@ -301,7 +302,11 @@ static void run(void)
 	static const struct sched_ops measured = {first_run, release, poll},
 				      broken = {broken_run, release, poll};
 
-	frames_use_stocks();
+	/*
+	 * frames_use_stocks() is not called yet: with the CPUs' stocks, about one of thirty Linux
+	 * guests with two vCPUs dies at its start on QEMU with two CPUs, and the cause is not
+	 * known.
+	 */
 	self_check();
 	if (options.overflow_stack)
 		log_info("the stack did not overflow: %u", overflow_stack(0));
@@ -328,7 +333,8 @@ void kernel_main(uint64_t info_pa, uint64_t entry_tsc)
 	banner();
 	if (options.unknown[0])
 		log_warn("option '%s' on the command line is unknown or has a bad value: use "
-			 "serial=PORT[,BAUD], debug-exit=PORT, cpus=N, bench, selftest=stack, "
+			 "serial=PORT[,BAUD], debug-exit=PORT, cpus=N, apicv=off, bench, "
+			 "selftest=stack, "
 			 "selftest=entry or selftest=tsc",
 			 options.unknown);
 	start_memory();

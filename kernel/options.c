@@ -69,6 +69,10 @@ static bool parse_word(struct options *o, const char *s, size_t len)
 		o->skew_tsc = true;
 		return true;
 	}
+	if (len == 9 && !strncmp(s, "apicv=off", 9)) {
+		o->no_apicv = true;
+		return true;
+	}
 	if (len > 5 && !strncmp(s, "cpus=", 5))
 		return parse_cpus(o, s + 5, len - 5);
 	if (len > 7 && !strncmp(s, "serial=", 7))

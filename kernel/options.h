@@ -11,6 +11,7 @@ struct options {
 	uint16_t debug_exit; /* port of an emulator's debug-exit device; 0: none */
 	bool bench;	     /* measure and print the floor of exit costs */
 	bool overflow_stack; /* run into a guard page, to see it caught */
+	bool no_apicv;	     /* do not use Intel's APIC virtualization */
 	unsigned cpus;	     /* processors to use, at most */
 	bool skew_tsc;	     /* put the other processors' TSCs wrong, to see them corrected */
 	bool break_entry;    /* give the first guest a state that no CPU enters */

@@ -98,7 +98,7 @@ def test_too_much_memory():
 
 
 def test_too_many_cpus():
-    complaint(run(with_bad({"kernel": "hello.elf", "memory": "32M", "cpus": "60"})), "cpu")
+    complaint(run(with_bad({"kernel": "hello.elf", "memory": "32M", "cpus": "65"})), "cpu")
 
 
 def test_no_configuration():

@@ -66,7 +66,9 @@ static void good_words(void **state __unused)
 static void self_tests(void **state __unused)
 {
 	check("", 0x3f8, 115200, 0, false);
-	assert_false(o.overflow_stack || o.break_entry || o.skew_tsc);
+	assert_false(o.overflow_stack || o.break_entry || o.skew_tsc || o.no_apicv);
+	check("apicv=off", 0x3f8, 115200, 0, false);
+	assert_true(o.no_apicv && !o.overflow_stack && !o.break_entry && !o.skew_tsc);
 	check("selftest=stack", 0x3f8, 115200, 0, false);
 	assert_true(o.overflow_stack && !o.break_entry && !o.skew_tsc);
 	check("selftest=entry", 0x3f8, 115200, 0, false);

@@ -10,6 +10,8 @@
 #include "../../lib/format.c"
 #include "../../arch/x86/vmx/controls.c"
 
+bool vendor_no_apicv;
+
 static char why[160];
 static uint64_t offered_primary, offered_secondary; /* what vmx_apicv_offered() was asked */
 static bool apicv;				    /* its answer */

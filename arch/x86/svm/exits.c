@@ -342,6 +342,7 @@ static int on_cr8(struct svm_vcpu *s)
 static int on_shutdown(struct svm_vcpu *s)
 {
 	x86_load(&s->x, X86_RIP | X86_SEG);
+	svm_dump(&s->x);
 	vm_kill(s->x.base.vm, "vCPU %u: triple fault (rip %04x:%#llx)", s->x.base.id,
 		s->vmcb->cs.selector, (unsigned long long)s->vmcb->rip);
 	return svm_prepare(s);

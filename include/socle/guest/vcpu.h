@@ -160,6 +160,9 @@ struct vendor {
 /* The one in use. Set once, at boot. */
 extern const struct vendor *vendor;
 
+/* Not to use Intel's APIC virtualization even if it is there. Set before vendor_probe(). */
+extern bool vendor_no_apicv;
+
 /* Finds the vendor whose probe succeeds; NULL if none, @why then tells all reasons. */
 const struct vendor *vendor_probe(char *why, size_t size);
 
