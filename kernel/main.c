@@ -303,9 +303,8 @@ static void run(void)
 				      broken = {broken_run, release, poll};
 
 	/*
-	 * frames_use_stocks() is not called yet: with the CPUs' stocks, about one of thirty Linux
-	 * guests with two vCPUs dies at its start on QEMU with two CPUs, and the cause is not
-	 * known.
+	 * frames_use_stocks() is not called yet: docs/support.md has an open defect of several
+	 * guests on QEMU, which seemed to come more often with the CPUs' stocks.
 	 */
 	self_check();
 	if (options.overflow_stack)
