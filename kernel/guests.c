@@ -3,6 +3,7 @@
 #include "guests.h"
 #include "socle/console/console.h"
 #include "socle/cpu/cpu.h"
+#include "socle/cpu/features.h"
 #include "socle/cpu/regs.h"
 #include "socle/guest/context.h"
 #include "socle/guest/cpuid.h"
@@ -39,6 +40,27 @@ static status_t create_vcpu(struct vm *vm, unsigned id, const struct guest_cpuid
 	return status;
 }
 
+/*
+ * QEMU's TCG, at least up to 7.2: whenever any CPU loads the x87 state (XRSTOR, FXRSTOR), its
+ * thread changes a bit of its first CPU's hflags2 without a lock. What that CPU writes there at
+ * the same time is lost: whether nested paging is on, and its GIF. So a guest there, or Socle,
+ * loses its memory now and then. Nothing changes there on a CPU that runs no guest.
+ */
+static bool first_is_unsafe(void)
+{
+	return cpu_info.tcg && cpu_count > 1;
+}
+
+static void choose_cpus(struct vm *vm)
+{
+	struct vm_settings *s = &vm->settings;
+
+	if (!s->cpuset)
+		s->cpuset = first_is_unsafe() ? ~BIT(0) : UINT64_MAX;
+	else if (first_is_unsafe() && s->cpuset & BIT(0))
+		vm_log(vm, LOG_WARN, "cpuset: has cpu0, where QEMU's TCG crashes guests");
+}
+
 static bool fits_machine(struct vm *vm)
 {
 	const struct vm_settings *s = &vm->settings;
@@ -65,6 +87,7 @@ static status_t create(struct vm *vm)
 	struct guest_cpuid *cpuid;
 	status_t status;
 
+	choose_cpus(vm);
 	if (!fits_machine(vm))
 		return -S_RANGE;
 	cpuid = pages_alloc(sizeof(*cpuid), OWNER_VM_CORE);
@@ -205,6 +228,9 @@ void guests_create(void)
 			    .error = conf_error};
 
 	vm_bind(&ops);
+	if (first_is_unsafe())
+		log_info("cpu: cpu0 is spared: QEMU's TCG crashes guests on the first of several "
+			 "CPUs");
 	if (!text) {
 		log_error("no boot module named %s: add 'module2 FILE %s' to grub.cfg", CONF_NAME,
 			  CONF_NAME);

@@ -302,10 +302,7 @@ static void run(void)
 	static const struct sched_ops measured = {first_run, release, poll},
 				      broken = {broken_run, release, poll};
 
-	/*
-	 * frames_use_stocks() is not called yet: docs/support.md has an open defect of several
-	 * guests on QEMU, which seemed to come more often with the CPUs' stocks.
-	 */
+	frames_use_stocks();
 	self_check();
 	if (options.overflow_stack)
 		log_info("the stack did not overflow: %u", overflow_stack(0));

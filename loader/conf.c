@@ -161,7 +161,6 @@ static void begin_vm(struct conf *conf, struct slice name)
 	vm->autostart = true;
 	vm->on_exit = VM_ON_EXIT_STOP;
 	vm->weight = VM_WEIGHT;
-	vm->cpuset = UINT64_MAX;
 	vm->line = conf->line;
 	conf->vm = vm;
 	conf->broken = false;

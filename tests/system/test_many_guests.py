@@ -10,7 +10,8 @@ from emulators import QEMU_MAX
 from machine import ESCAPE, LINUX, LINUX_MODULES, PROMPT, Machine, conf, make_iso
 from test_linux import BRIEF, bad_lines
 
-MACHINE = replace(QEMU_MAX, name="qemu-max-2", patience=2, memory=3584, cpus=2)
+# Two processors for guests: docs/support.md says why the first of several has none on QEMU.
+MACHINE = replace(QEMU_MAX, name="qemu-max-3", patience=2, memory=3584, cpus=3)
 GUESTS = 16
 STOPPED = ["g1", "g6", "g11"]  # by the administrator
 OFF = "g2"                     # turns itself off
@@ -38,10 +39,6 @@ def to_shell(machine, guest, seconds=60):
     machine.send(f"console {guest}\r")
     machine.expect(rf"console of {guest},", seconds)
     time.sleep(0.3)
-    fault = re.search(r"vm g(?!3:)\d+: stopped: killed: .*triple fault", machine.output())
-    if fault:
-        # docs/support.md: an open defect, which must not hide what else this test sees.
-        pytest.skip(f"open defect: a guest died at its start ({fault.group(0)})")
     machine.send("\r")
     machine.login(seconds)
     return machine.output()[seen:]

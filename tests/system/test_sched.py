@@ -11,7 +11,8 @@ from guests import image
 from machine import ESCAPE, LINUX, LINUX_MODULES, PROMPT, Machine, conf, make_iso
 from test_linux import BRIEF
 
-QEMU_MAX_2 = replace(QEMU_MAX, name="qemu-max-2", patience=2, cpus=2)
+# Two processors for guests: docs/support.md says why the first of several has none on QEMU.
+QEMU_MAX_3 = replace(QEMU_MAX, name="qemu-max-3", patience=2, cpus=3)
 WEIGHTS = {"light": 128, "middle": 256, "heavy": 512}
 TOLERANCE = 0.1  # of what is expected, over SECONDS
 SECONDS = 6
@@ -131,7 +132,7 @@ def test_two_cpus():
     sections.append(("limited", {**linux, "cap": 60, "autostart": "no"}))
     sections += [(f"pin{i}", {**SPIN, "cpuset": "1"}) for i in range(3)]
     iso = make_iso(conf(*sections), {**LINUX_MODULES, "spin.elf": image("spin")})
-    with Machine.boot(iso, on=QEMU_MAX_2) as machine:
+    with Machine.boot(iso, on=QEMU_MAX_3) as machine:
         machine.to_prompt()
         for guest in WEIGHTS:
             keep_busy(machine, guest)
@@ -159,9 +160,9 @@ def keep_busy(machine, guest):
 
 
 def check_pinned(machine):
-    """Three on CPU 1 share it, though CPU 0 has nothing to do; none ever leaves it."""
+    """Three on CPU 1 share it, though CPU 2 has nothing to do; none ever leaves it."""
     pins = [f"pin{i}" for i in range(3)]
-    settle(machine, 0, 1)
+    settle(machine, 2, 1)
     first = Sample(machine)
     for _ in range(10):
         time.sleep(0.3)
@@ -173,4 +174,4 @@ def check_pinned(machine):
     for pin in pins:
         close(pin, (last.of(pin) - first.of(pin)) / passed, 1 / 3)
         assert last.moves[pin, 0] == first.moves[pin, 0], pin
-    close("CPU 0 idle", (last.idle[0] - first.idle[0]) / passed, 1)
+    close("CPU 2 idle", (last.idle[2] - first.idle[2]) / passed, 1)

@@ -114,7 +114,7 @@ static void test_everything(void **state)
 	assert_int_equal(vms[1].cpus, 1);
 	assert_int_equal(vms[1].weight, 256);
 	assert_int_equal(vms[1].cap, 0);
-	assert_true(vms[1].cpuset == UINT64_MAX);
+	assert_true(vms[1].cpuset == 0);
 	assert_false(vms[1].test_device);
 	assert_true(vms[1].console);
 	assert_true(vms[1].autostart);
@@ -241,11 +241,11 @@ static void test_scheduling(void **state)
 		unsigned cpus, cap;
 		uint64_t cpuset;
 	} cases[] = {
-		{"", 1, 0, UINT64_MAX},
-		{"cpus = 64\ncap = 6400", 64, 6400, UINT64_MAX},
-		{"cap = 400\ncpus = 4", 4, 400, UINT64_MAX},
-		{"cap = 100", 1, 100, UINT64_MAX},
-		{"cap = 0", 1, 0, UINT64_MAX},
+		{"", 1, 0, 0},
+		{"cpus = 64\ncap = 6400", 64, 6400, 0},
+		{"cap = 400\ncpus = 4", 4, 400, 0},
+		{"cap = 100", 1, 100, 0},
+		{"cap = 0", 1, 0, 0},
 		{"cpuset = all", 1, 0, UINT64_MAX},
 		{"cpuset = 0-63", 1, 0, UINT64_MAX},
 		{"cpuset = 0-63,1", 1, 0, UINT64_MAX},

@@ -53,6 +53,17 @@ static void probe_brand(uint32_t max_extended)
 		cpu_info.brand[n - 1] = 0;
 }
 
+/* QEMU's name for TCG, in the leaf by which hypervisors tell who they are. */
+static bool below_tcg(void)
+{
+	struct cpuid r;
+
+	if (!cpu_has(CPU_HYPERVISOR))
+		return false;
+	r = cpuid(0x40000000, 0);
+	return !memcmp((char *)&r + offsetof(struct cpuid, ebx), "TCGTCGTCGTCG", 12);
+}
+
 void cpu_probe(void)
 {
 	struct cpuid base = cpuid(0, 0), one = cpuid(1, 0);
@@ -78,6 +89,7 @@ void cpu_probe(void)
 		cpu_info.linear_bits = sizes >> 8 & 0xff;
 	}
 	probe_features(base.eax, max_extended);
+	cpu_info.tcg = below_tcg();
 	probe_brand(max_extended);
 	if (cpu_has(CPU_SVM) && max_extended >= 0x8000000a)
 		cpu_info.asids = cpuid(0x8000000a, 0).ebx;

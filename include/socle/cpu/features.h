@@ -50,6 +50,7 @@ struct cpu_info {
 	unsigned linear_bits; /* width of linear addresses */
 	uint32_t asids;	      /* SVM address-space identifiers, 0 without SVM */
 	bool feature[CPU_FEATURE_COUNT];
+	bool tcg; /* it is emulated by QEMU's TCG */
 };
 
 /* Filled by cpu_probe(), then read-only. */

@@ -47,7 +47,7 @@ struct vm_settings {
 	unsigned cpus;	     /* 1 to VM_MAX_VCPUS */
 	unsigned weight;     /* of each vCPU against those of other guests: 1 to VM_WEIGHT_MAX */
 	unsigned cap;	     /* most CPU time, in percent of one CPU; 0: no limit */
-	uint64_t cpuset;     /* host CPUs that its vCPUs may run on, a bit each; never 0 */
+	uint64_t cpuset;     /* host CPUs that its vCPUs may run on, a bit each; 0: not said */
 	bool console;	     /* the guest's first serial port is on the console */
 	bool autostart;	     /* starts at boot */
 	uint16_t debug_exit; /* port of the debug-exit device; 0: none */
