@@ -186,7 +186,7 @@ need-lint:
 	@tools/need $(PYTHON):python3 clang-format:clang-format shellcheck:shellcheck cppcheck:cppcheck
 
 FORCE:
--include $(OBJS:.o=.d) $(wildcard $(B)/unit/*.d $(B)/fuzz/*.d $(B)/tests/guest/*.d)
+-include $(OBJS:.o=.d) $(wildcard $(B)/unit/*.d $(B)/fuzz/*.d $(B)/tests/guest/*.d $(B)/tests/guest/rt/*.d)
 .PHONY: all iso run unit fuzz try-fuzz test check bench format lint clean help FORCE \
 	need-build need-unit need-fuzz need-iso need-run need-qemu need-bochs need-test need-lint
 .DELETE_ON_ERROR:

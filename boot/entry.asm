@@ -7,17 +7,7 @@
 	extern __bss_end
 	global boot_pml4
 
-KERNEL_BASE	equ 0xffffffff80000000
-CR0_PE		equ 1 << 0
-CR0_MP		equ 1 << 1
-CR0_ET		equ 1 << 4
-CR0_NE		equ 1 << 5
-CR0_WP		equ 1 << 16
-CR0_PG		equ 1 << 31
-CR4_PAE		equ 1 << 5
-MSR_EFER	equ 0xc0000080
-EFER_LME	equ 1 << 8
-EFER_NXE	equ 1 << 11
+%include "boot/bits.inc"
 PTE_P		equ 1 << 0
 PTE_RW		equ 1 << 1
 PTE_PS		equ 1 << 7

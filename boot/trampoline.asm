@@ -4,17 +4,7 @@
 	extern boot_pml4
 	extern ap_main
 
-KERNEL_BASE	equ 0xffffffff80000000
-CR0_PE		equ 1 << 0
-CR0_MP		equ 1 << 1
-CR0_ET		equ 1 << 4
-CR0_NE		equ 1 << 5
-CR0_WP		equ 1 << 16
-CR0_PG		equ 1 << 31
-CR4_PAE		equ 1 << 5
-MSR_EFER	equ 0xc0000080
-EFER_LME	equ 1 << 8
-EFER_NXE	equ 1 << 11
+%include "boot/bits.inc"
 CODE64		equ 0x08
 DATA		equ 0x10
 

@@ -1,6 +1,8 @@
 ; SPDX-License-Identifier: BSD-2-Clause
 ; Enters the guest and comes back: the loop in which all of a guest's life happens.
 
+%include "arch/x86/guest/gpr.inc"
+
 %ifdef VMX_COUNT_ACCESSES
 %define vmx_exit vmx_exit_counted
 %endif
@@ -9,8 +11,6 @@
 
 ; struct vmx_vcpu (vmx.h)
 LAUNCHED	equ 0
-GPR		equ 128
-%define REG(n)	GPR + 8 * n	; in the order of enum x86_gpr
 ; enum vmcs_field
 HOST_RSP	equ 0x6c14
 HOST_RIP	equ 0x6c16
@@ -24,20 +24,7 @@ REASON_VMCALL	equ 18
 ; The guest's general registers but RSP, which is in the VMCS, from RDI.
 %macro LOAD_GUEST 0
 	mov rax, [rdi + REG(0)]
-	mov rcx, [rdi + REG(1)]
-	mov rdx, [rdi + REG(2)]
-	mov rbx, [rdi + REG(3)]
-	mov rbp, [rdi + REG(5)]
-	mov rsi, [rdi + REG(6)]
-	mov r8, [rdi + REG(8)]
-	mov r9, [rdi + REG(9)]
-	mov r10, [rdi + REG(10)]
-	mov r11, [rdi + REG(11)]
-	mov r12, [rdi + REG(12)]
-	mov r13, [rdi + REG(13)]
-	mov r14, [rdi + REG(14)]
-	mov r15, [rdi + REG(15)]
-	mov rdi, [rdi + REG(7)]
+	LOAD_GPRS
 %endmacro
 
 ; To the block whose address is on top of the stack; it is in RDI afterwards.
@@ -45,20 +32,8 @@ REASON_VMCALL	equ 18
 	push rdi
 	mov rdi, [rsp + 8]
 	mov [rdi + REG(0)], rax
-	mov [rdi + REG(1)], rcx
-	mov [rdi + REG(2)], rdx
-	mov [rdi + REG(3)], rbx
-	mov [rdi + REG(5)], rbp
-	mov [rdi + REG(6)], rsi
+	SAVE_GPRS rdi
 	pop qword [rdi + REG(7)]
-	mov [rdi + REG(8)], r8
-	mov [rdi + REG(9)], r9
-	mov [rdi + REG(10)], r10
-	mov [rdi + REG(11)], r11
-	mov [rdi + REG(12)], r12
-	mov [rdi + REG(13)], r13
-	mov [rdi + REG(14)], r14
-	mov [rdi + REG(15)], r15
 %endmacro
 
 ; int vmx_run_loop(struct vmx_vcpu *s): interrupts are off here and in vmx_exit(); a physical one
@@ -66,12 +41,7 @@ REASON_VMCALL	equ 18
 	align 16
 	global vmx_run_loop
 vmx_run_loop:
-	push rbx
-	push rbp
-	push r12
-	push r13
-	push r14
-	push r15
+	PUSH_KEPT
 	push rdi		; RSP is a multiple of 16 now, as the calls below want it
 	mov eax, HOST_RSP
 	vmwrite rax, rsp
@@ -103,12 +73,7 @@ vmx_run_loop:
 	jz .enter
 .done:
 	pop rdi
-	pop r15
-	pop r14
-	pop r13
-	pop r12
-	pop rbp
-	pop rbx
+	POP_KEPT
 	ret
 
 ; void vmx_floor_loop(uint64_t rounds): what any hypervisor must pay: entry, exit, all general
@@ -116,12 +81,7 @@ vmx_run_loop:
 	align 16
 	global vmx_floor_loop
 vmx_floor_loop:
-	push rbx
-	push rbp
-	push r12
-	push r13
-	push r14
-	push r15
+	PUSH_KEPT
 	sub rsp, GPR + 16 * 8	; a register block laid out as in struct vmx_vcpu
 	mov rax, rsp
 	push rdi		; rounds
@@ -151,12 +111,7 @@ vmx_floor_loop:
 	vmresume
 .done:
 	add rsp, 16 + GPR + 16 * 8
-	pop r15
-	pop r14
-	pop r13
-	pop r12
-	pop rbp
-	pop rbx
+	POP_KEPT
 	ret
 
 ; The guest of the floor measurement; VMCALL is three bytes long.

@@ -1,6 +1,8 @@
 ; SPDX-License-Identifier: BSD-2-Clause
 ; Where another CPU begins: from real mode in a page below 1 MiB to long mode on a stack of its own.
 
+%include "tests/guest/rt/long_mode.inc"
+
 CODE32		equ 0x18			; selectors of start.asm's table
 CODE64		equ 0x08
 DATA		equ 0x10
@@ -42,19 +44,7 @@ start32:
 		jae .stray
 		mov esi, eax
 
-		mov eax, page_pml4
-		mov cr3, eax
-		mov eax, cr4
-		or eax, 0x620			; PAE, OSFXSR, OSXMMEXCPT
-		mov cr4, eax
-		mov ecx, 0xC0000080		; EFER
-		rdmsr
-		or eax, 0x901			; LME, NXE, SCE
-		wrmsr
-		mov eax, cr0
-		and eax, ~0x60000004		; CD, NW, EM off: INIT leaves the caches off
-		or eax, 0x80010022		; PG, WP, NE, MP
-		mov cr0, eax
+		ENTER_LONG_MODE
 		jmp CODE64:start64
 .stray:
 		lock dec dword [smp_next]

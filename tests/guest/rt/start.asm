@@ -1,6 +1,8 @@
 ; SPDX-License-Identifier: BSD-2-Clause
 ; Entry of a test guest: multiboot 1 header, 32-bit entry to long mode, exception stubs.
 
+%include "tests/guest/rt/long_mode.inc"
+
 MB_MAGIC	equ 0x1BADB002
 MB_FLAGS	equ 0x3			; modules page-aligned, memory information wanted
 
@@ -50,19 +52,7 @@ start32:
 		jne .pdpt
 		mov dword [page_pml4], page_pdpt + 7
 
-		mov eax, page_pml4
-		mov cr3, eax
-		mov eax, cr4
-		or eax, 0x620			; PAE, OSFXSR, OSXMMEXCPT
-		mov cr4, eax
-		mov ecx, 0xC0000080		; EFER
-		rdmsr
-		or eax, 0x901			; LME, NXE, SCE
-		wrmsr
-		mov eax, cr0
-		and eax, ~0x4			; EM off
-		or eax, 0x80010022		; PG, WP, NE, MP
-		mov cr0, eax
+		ENTER_LONG_MODE
 		lgdt [gdtr]
 		jmp 0x08:start64
 
