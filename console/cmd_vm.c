@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Commands about guests: list, life cycle, console, counters. */
 #include "mux.h"
+#include "shell.h"
 #include "socle/console/command.h"
 #include "socle/kernel/vm.h"
 #include "socle/stats.h"
 
-/* The guest that the first argument names; NULL after a message. */
-static struct vm *named_vm(const struct command_call *call)
+struct vm *command_vm(const struct command_call *call)
 {
 	struct vm *vm = vm_find(call->argv[0]);
 	const char *before = ", the guests are: ";
@@ -62,6 +62,21 @@ static void vm_list(const struct command_call *call)
 CONSOLE_COMMAND(vm_list, .name = "vm list", .args = "", .run = vm_list,
 		.help = "list all guests with their states");
 
+/* As the lines of socle.conf. */
+static void show_msr_filter(const struct command_call *call, const struct vm_msr_filter *filter)
+{
+	static const char *const directions[] = {"", "read", "write", "read-write"};
+
+	if (filter->deny)
+		format_sink(call->out, "msr = default deny\n");
+	for (unsigned i = 0; i < filter->count; i++) {
+		const struct vm_msr_range *r = &filter->range[i];
+
+		format_sink(call->out, "msr = %s 0x%x-0x%x %s\n", r->allow ? "allow" : "deny",
+			    r->first, r->last, directions[r->access & 3]);
+	}
+}
+
 static void vm_show(const struct command_call *call)
 {
 	static const char *const on_exit[] = {
@@ -70,7 +85,7 @@ static void vm_show(const struct command_call *call)
 		[VM_ON_EXIT_POWEROFF] = "poweroff",
 		[VM_ON_EXIT_REBOOT] = "reboot",
 	};
-	struct vm *vm = named_vm(call);
+	struct vm *vm = command_vm(call);
 	const struct vm_settings *s;
 
 	if (!vm)
@@ -88,6 +103,7 @@ static void vm_show(const struct command_call *call)
 		    s->console ? "yes" : "no", s->autostart ? "yes" : "no", on_exit[s->on_exit]);
 	if (s->debug_exit)
 		format_sink(call->out, "debug-exit = 0x%x\n", s->debug_exit);
+	show_msr_filter(call, &s->msr);
 }
 CONSOLE_COMMAND(vm_show, .name = "vm show", .args = "NAME", .run = vm_show,
 		.help = "show a guest's settings");
@@ -100,7 +116,7 @@ static void wrong_state(const struct command_call *call, const struct vm *vm)
 
 static void vm_start_command(const struct command_call *call)
 {
-	struct vm *vm = named_vm(call);
+	struct vm *vm = command_vm(call);
 	status_t status;
 
 	if (!vm)
@@ -119,7 +135,7 @@ CONSOLE_COMMAND(vm_start, .name = "vm start", .args = "NAME", .run = vm_start_co
 
 static void vm_stop_command(const struct command_call *call)
 {
-	struct vm *vm = named_vm(call);
+	struct vm *vm = command_vm(call);
 
 	if (vm && vm_stop(vm))
 		wrong_state(call, vm);
@@ -131,7 +147,7 @@ CONSOLE_COMMAND(vm_kill, .name = "vm kill", .args = "NAME", .run = vm_stop_comma
 
 static void vm_reset_command(const struct command_call *call)
 {
-	struct vm *vm = named_vm(call);
+	struct vm *vm = command_vm(call);
 
 	if (!vm)
 		return;
@@ -145,7 +161,7 @@ CONSOLE_COMMAND(vm_reset, .name = "vm reset", .args = "NAME", .run = vm_reset_co
 
 static void console_command(const struct command_call *call)
 {
-	struct vm *vm = named_vm(call);
+	struct vm *vm = command_vm(call);
 	struct guest_console *guest;
 
 	if (!vm)
@@ -163,7 +179,7 @@ CONSOLE_COMMAND(console, .name = "console", .args = "NAME", .run = console_comma
 static void stats_command(const struct command_call *call)
 {
 	const struct stat_source *const *pos;
-	struct vm *vm = named_vm(call);
+	struct vm *vm = command_vm(call);
 
 	if (!vm)
 		return;

@@ -5,6 +5,11 @@
 
 #include "socle/console/command.h"
 
+struct vm;
+
+/* The guest that the first argument names; NULL after a message. */
+struct vm *command_vm(const struct command_call *call);
+
 /* The command after @command by name, the first for NULL; NULL at the end. */
 const struct console_command *command_next(const struct console_command *command);
 

@@ -32,7 +32,9 @@ static status_t create_vcpu(struct vm *vm, unsigned id, const struct guest_cpuid
 		return -S_NOMEM;
 	v->cpuid = cpuid;
 	msr_create(v);
-	status = context_create(v);
+	status = vendor->msr_maps(v);
+	if (!status)
+		status = context_create(v);
 	if (!status)
 		status = lapic_create(v);
 	if (!status)
@@ -93,7 +95,7 @@ static status_t create(struct vm *vm)
 	cpuid = pages_alloc(sizeof(*cpuid), OWNER_VM_CORE);
 	if (!cpuid)
 		return -S_NOMEM;
-	cpuid_build(cpuid, vm->settings.cpus);
+	cpuid_build(cpuid, &vm->settings.cpu, vm->settings.cpus);
 	guest_mem_layout(&vm->mem, vm->settings.memory);
 	status = timers_reserve(vm->settings.cpus + CHIP_TIMERS + CONSOLE_TIMERS);
 	if (!status)
@@ -135,7 +137,7 @@ static void reset_vcpu(struct x86_vcpu *v, uint64_t tsc_offset)
 	v->tsc_offset = tsc_offset;
 	context_reset(v);
 	lapic_reset(v->lapic);
-	vendor->vcpu_reset(v);
+	vendor->vcpu_reset(v, false);
 }
 
 /* Memory that is promised to running guests and not populated yet. */
@@ -284,7 +286,9 @@ static void print_vcpus(struct vm *vm, struct format_sink *out)
 			{"reinjected", s->reinjected},
 			{"decoded", s->decoded},
 			{"decode-hits", s->decode_hits},
-			{"msr-faults", s->msr_faults},
+			{"msr-unsupported", s->msr_refused[MSR_UNSUPPORTED]},
+			{"msr-invalid", s->msr_refused[MSR_INVALID]},
+			{"msr-filtered", s->msr_refused[MSR_FILTERED]},
 			{"ports", s->ports},
 			{"mmio", s->mmio},
 			{"populated", s->populated},

@@ -333,6 +333,7 @@ void kernel_main(uint64_t info_pa, uint64_t entry_tsc)
 			 "selftest=stack, "
 			 "selftest=entry or selftest=tsc",
 			 options.unknown);
+	msr_patch(); /* while the text is still writable */
 	start_memory();
 	stack = smp_make_stack(&boot_cpu, false);
 	boot_cpu.tss.ist[0] = (uintptr_t)smp_make_stack(&boot_cpu, true);

@@ -2,44 +2,20 @@
 /* The parser of socle.conf: sections and lines. */
 #include "conf_keys.h"
 #include "socle/format.h"
+#include "socle/guest/cpuid_model.h"
 #include "socle/string.h"
 
 #define MEMORY_DEFAULT (256 * MiB)
 
-#define TYPO_MAX 24 /* no key is so long; bounds the work on garbage */
-
-/* Least number of bytes to add, remove or replace to make one text of the other (Levenshtein). */
-static unsigned edit_distance(struct slice a, const char *b)
-{
-	unsigned row[TYPO_MAX + 1];
-	size_t len = MIN(strlen(b), (size_t)TYPO_MAX);
-
-	for (size_t j = 0; j <= len; j++)
-		row[j] = (unsigned)j;
-	for (size_t i = 0; i < a.len; i++) {
-		unsigned diagonal = row[0];
-
-		row[0] = (unsigned)i + 1;
-		for (size_t j = 0; j < len; j++) {
-			unsigned replace = diagonal + (a.s[i] != b[j]);
-			unsigned insert = MIN(row[j], row[j + 1]) + 1;
-
-			diagonal = row[j + 1];
-			row[j + 1] = MIN(replace, insert);
-		}
-	}
-	return row[len];
-}
-
 static void unknown_key(struct conf *conf, struct slice key)
 {
-	unsigned best = 4; /* further apart, it is no typing error */
+	unsigned best = TYPO_DISTANCE;
 	const char *nearest = NULL;
 	char list[160];
 	size_t used = 0;
 
-	for (size_t i = 0; i < conf_key_count && key.len <= TYPO_MAX; i++) {
-		unsigned distance = edit_distance(key, conf_keys[i].name);
+	for (size_t i = 0; i < conf_key_count; i++) {
+		unsigned distance = slice_distance(key, conf_keys[i].name);
 
 		if (distance < best && distance < strlen(conf_keys[i].name)) {
 			best = distance;
@@ -157,6 +133,7 @@ static void begin_vm(struct conf *conf, struct slice name)
 	slice_copy(vm->name, sizeof(vm->name), name);
 	vm->memory = MEMORY_DEFAULT;
 	vm->cpus = 1;
+	cpu_model_host(&vm->cpu);
 	vm->console = true;
 	vm->autostart = true;
 	vm->on_exit = VM_ON_EXIT_STOP;

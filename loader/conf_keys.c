@@ -197,6 +197,8 @@ const struct conf_key conf_keys[] = {
 	 .expects = "a multiple of 1M from 1M to 1024G, such as 256M"},
 	{.name = "cpus", .set = set_cpus,
 	 .expects = "a number from 1 to 64"},
+	{.name = "cpu", .set = conf_set_cpu,
+	 .expects = "host or baseline, then +FEATURE or -FEATURE as often as you like"},
 	{.name = "weight", .set = set_weight,
 	 .expects = "a number from 1 to 65535"},
 	{.name = "cap", .set = set_cap,
@@ -213,6 +215,9 @@ const struct conf_key conf_keys[] = {
 	 .expects = "stop, restart, poweroff or reboot"},
 	{.name = "test-device", .set = set_test_device,
 	 .expects = "yes or no"},
+	{.name = "msr", .set = conf_set_msr, .repeatable = true,
+	 .expects = "\"deny\" or \"allow\", a register (0x10, 0x10-0x1f or a name such as star) "
+		    "and read, write or read-write; or \"default deny\""},
 };
 /* clang-format on */
 

@@ -37,6 +37,23 @@ struct slice slice_cut(struct slice *x, char separator);
 /* Copies @x with a final NUL; false if it does not fit in @size bytes. */
 bool slice_copy(char *dst, size_t size, struct slice x);
 
+enum {
+	TYPO_MAX = 24,	   /* no key or other name is so long; bounds the work on garbage */
+	TYPO_DISTANCE = 4, /* so far apart, it is no typing error */
+};
+
+/*
+ * Least number of bytes to add, remove or replace to make one text of the other (Levenshtein);
+ * TYPO_DISTANCE if @a is too long.
+ */
+unsigned slice_distance(struct slice a, const char *b);
+
+/* The value of `cpu`: a model and the features that it has more and less (conf_cpu.c). */
+bool conf_set_cpu(struct conf *conf, struct slice value);
+
+/* The value of `msr`: a line of the filter (conf_msr.c). */
+bool conf_set_msr(struct conf *conf, struct slice value);
+
 /*
  * A key of a section. @set stores the value, which is not empty unless @may_be_empty, in @conf->vm;
  * it returns false if the value is not what @expects says, and reports other errors itself.

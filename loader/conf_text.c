@@ -76,3 +76,27 @@ struct slice slice_cut(struct slice *x, char separator)
 	x->len -= head.len;
 	return slice_trim(head);
 }
+
+unsigned slice_distance(struct slice a, const char *b)
+{
+	unsigned row[TYPO_MAX + 1];
+	size_t len = MIN(strlen(b), (size_t)TYPO_MAX);
+
+	if (a.len > TYPO_MAX)
+		return TYPO_DISTANCE;
+	for (size_t j = 0; j <= len; j++)
+		row[j] = (unsigned)j;
+	for (size_t i = 0; i < a.len; i++) {
+		unsigned diagonal = row[0];
+
+		row[0] = (unsigned)i + 1;
+		for (size_t j = 0; j < len; j++) {
+			unsigned replace = diagonal + (a.s[i] != b[j]);
+			unsigned insert = MIN(row[j], row[j + 1]) + 1;
+
+			diagonal = row[j + 1];
+			row[j + 1] = MIN(replace, insert);
+		}
+	}
+	return row[len];
+}

@@ -30,15 +30,17 @@ enum acpi_pm1_control {
 /* Byte offsets in the region, as shifts in its image of three registers. */
 enum { STATUS_SHIFT = 0, ENABLE_SHIFT = 16, CONTROL_SHIFT = 32 };
 
-static uint64_t ticks(void)
+/* Never before what another CPU has seen. */
+static uint64_t ticks(struct acpi_pm *pm)
 {
-	return mul_div(time_now(), ACPI_PM_HZ, NS_PER_SEC);
+	pm->ticks = MAX(pm->ticks, mul_div(time_now(), ACPI_PM_HZ, NS_PER_SEC));
+	return pm->ticks;
 }
 
 /* Notes whether the timer's top bit has changed since the guest last cleared TMR_STS. */
 static void account_carry(struct acpi_pm *pm)
 {
-	uint64_t carries = ticks() >> TIMER_TOP_BIT;
+	uint64_t carries = ticks(pm) >> TIMER_TOP_BIT;
 
 	if (carries != pm->carries) {
 		pm->carries = carries;
@@ -117,7 +119,9 @@ static void pm1_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, u
 
 static uint64_t tick_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size)
 {
-	return (ticks() & 0xffffffff) >> 8 * offset & MASK(8 * size - 1, 0);
+	struct acpi_pm *pm = container_of(r, struct acpi_pm, tick);
+
+	return (ticks(pm) & 0xffffffff) >> 8 * offset & MASK(8 * size - 1, 0);
 }
 
 static void tick_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
@@ -160,7 +164,7 @@ void acpi_pm_reset(struct acpi_pm *pm)
 	pm->enable = 0;
 	pm->control = PM1_SCI_EN;
 	pm->irq = false;
-	pm->carries = ticks() >> TIMER_TOP_BIT;
+	pm->carries = ticks(pm) >> TIMER_TOP_BIT;
 }
 
 void acpi_pm_power_button(struct acpi_pm *pm)

@@ -141,6 +141,7 @@ static const struct msr_policy lapic_msrs[] = {
 	 .write = MSR_EMULATED,
 	 NEEDS(1, REG_ECX, 21),
 	 .valid = UINT64_MAX,
+	 .at_init = MSR_INIT_RESETS,
 	 .rd = x2apic_read,
 	 .wr = x2apic_write},
 	{.name = "tsc_deadline",
@@ -150,6 +151,7 @@ static const struct msr_policy lapic_msrs[] = {
 	 .write = MSR_EMULATED,
 	 NEEDS(1, REG_ECX, 24),
 	 .valid = UINT64_MAX,
+	 .at_init = MSR_INIT_RESETS, /* with the timer: lapic_init() */
 	 .rd = deadline_read,
 	 .wr = deadline_write},
 };

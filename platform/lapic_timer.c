@@ -41,6 +41,14 @@ static bool silent(const struct lapic *l)
 	return mode(l) == LVT_TIMER_PERIODIC && (l->lvt[LVT_TIMER] & LVT_MASKED);
 }
 
+/* ns since timer_start, which may have been read from the clock of another CPU, a little ahead. */
+static uint64_t elapsed(const struct lapic *l)
+{
+	uint64_t now = time_now();
+
+	return now > l->timer_start ? now - l->timer_start : 0;
+}
+
 static void arm(struct lapic *l)
 {
 	if (l->timer_counts && !silent(l))
@@ -57,10 +65,10 @@ void lapic_timer_fire(struct timer *t)
 /* From the time it should have fired, so that periods add up. */
 static void next_period(struct lapic *l)
 {
-	uint64_t now = time_now(), late;
+	uint64_t late;
 
 	l->timer_start += period(l);
-	late = now > l->timer_start ? (now - l->timer_start) / period(l) : 0;
+	late = elapsed(l) / period(l);
 	l->timer_start += late * period(l);
 	/*
 	 * A guest that counts ticks gets those, too, that it could not take in time; but not if
@@ -128,7 +136,7 @@ void lapic_timer_lvt(struct lapic *l, uint32_t lvt)
 	was_silent = silent(l);
 	/* To the beginning of the current period, since nobody counted. */
 	if (was_silent && l->timer_counts)
-		l->timer_start += (time_now() - l->timer_start) / period(l) * period(l);
+		l->timer_start += elapsed(l) / period(l) * period(l);
 	l->lvt[LVT_TIMER] = lvt;
 	/* To or from TSC-deadline disarms; one-shot and periodic go on with the same count. */
 	if (mode(l) != old && ((mode(l) | old) & LVT_TIMER_DEADLINE)) {
@@ -167,7 +175,7 @@ void lapic_timer_deadline(struct lapic *l, uint64_t tsc)
 
 uint32_t lapic_timer_current(const struct lapic *l)
 {
-	uint64_t gone = time_now() - l->timer_start;
+	uint64_t gone = elapsed(l);
 
 	if (!l->timer_counts)
 		return 0;

@@ -45,9 +45,11 @@ enum port_b {
 #define REFRESH_TICKS	18  /* of 15 us */
 #define MIN_TICKS	120 /* between two interrupts, 100 us: a faster timer loses ticks */
 
-static uint64_t tick_now(void)
+/* Never before what another CPU has seen, or a channel would have started in the future. */
+static uint64_t tick_now(struct pit *pit)
 {
-	return mul_div(time_now(), PIT_HZ, NS_PER_SEC);
+	pit->now = MAX(pit->now, mul_div(time_now(), PIT_HZ, NS_PER_SEC));
+	return pit->now;
 }
 
 /* A time at which tick_now() has reached @tick, less than 2 ns late. */
@@ -174,7 +176,7 @@ static void arm(struct pit *pit, uint64_t now)
 static void rising_edge(struct pit *pit)
 {
 	struct pit_channel *ch = &pit->channel[0];
-	uint64_t now = tick_now(), owed = pit->owed;
+	uint64_t now = tick_now(pit), owed = pit->owed;
 
 	load_next(ch, now);
 	if (now >= pit->edge)
@@ -240,7 +242,7 @@ static void write_count(struct pit_channel *ch, uint16_t raw, uint64_t now)
 static void write_channel(struct pit *pit, unsigned n, uint8_t value)
 {
 	struct pit_channel *ch = &pit->channel[n];
-	uint64_t now = tick_now();
+	uint64_t now = tick_now(pit);
 
 	load_next(ch, now);
 	if (ch->access == ACCESS_BOTH && !ch->write_high) {
@@ -285,7 +287,7 @@ static void latch_status(struct pit_channel *ch, uint64_t now)
 
 static void read_back(struct pit *pit, uint8_t value)
 {
-	uint64_t now = tick_now();
+	uint64_t now = tick_now(pit);
 
 	for (unsigned n = 0; n < ARRAY_SIZE(pit->channel); n++) {
 		struct pit_channel *ch = &pit->channel[n];
@@ -305,6 +307,7 @@ static void pit_write_control(struct pit *pit, uint8_t value)
 	unsigned n = value >> CONTROL_CHANNEL_SHIFT;
 	unsigned access = value >> CONTROL_ACCESS_SHIFT & 3;
 	struct pit_channel *ch;
+	uint64_t now;
 
 	if (n == READ_BACK) {
 		read_back(pit, value);
@@ -312,8 +315,9 @@ static void pit_write_control(struct pit *pit, uint8_t value)
 	}
 	ch = &pit->channel[array_index_nospec(n, ARRAY_SIZE(pit->channel))];
 	if (access == ACCESS_LATCH) {
-		load_next(ch, tick_now());
-		latch_count(ch, tick_now());
+		now = tick_now(pit);
+		load_next(ch, now);
+		latch_count(ch, now);
 		return;
 	}
 	ch->access = (uint8_t)access;
@@ -333,9 +337,10 @@ static void pit_write_control(struct pit *pit, uint8_t value)
 	}
 }
 
-static uint8_t read_channel(struct pit_channel *ch)
+static uint8_t read_channel(struct pit *pit, unsigned n)
 {
-	uint64_t now = tick_now();
+	struct pit_channel *ch = &pit->channel[n];
+	uint64_t now = tick_now(pit);
 	uint16_t value;
 	bool high;
 
@@ -353,9 +358,10 @@ static uint8_t read_channel(struct pit_channel *ch)
 	return (uint8_t)(high ? value >> 8 : value);
 }
 
-static void set_gate(struct pit_channel *ch, bool gate)
+static void set_gate(struct pit *pit, unsigned n, bool gate)
 {
-	uint64_t now = tick_now();
+	struct pit_channel *ch = &pit->channel[n];
+	uint64_t now = tick_now(pit);
 
 	load_next(ch, now);
 	if (gate == ch->gate)
@@ -379,7 +385,7 @@ static uint64_t pit_read(struct io_region *r, struct vcpu *vcpu, uint32_t offset
 
 	if (offset >= ARRAY_SIZE(pit->channel)) /* the control register cannot be read */
 		return UINT64_MAX;
-	return read_channel(&pit->channel[array_index_nospec(offset, ARRAY_SIZE(pit->channel))]);
+	return read_channel(pit, (unsigned)array_index_nospec(offset, ARRAY_SIZE(pit->channel)));
 }
 
 static void pit_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset, unsigned size,
@@ -398,7 +404,7 @@ static uint64_t port61_read(struct io_region *r, struct vcpu *vcpu, uint32_t off
 {
 	struct pit *pit = container_of(r, struct pit, port61);
 	struct pit_channel *ch = &pit->channel[SPEAKER_CHANNEL];
-	uint64_t now = tick_now();
+	uint64_t now = tick_now(pit);
 	uint8_t value = pit->port_b;
 
 	load_next(ch, now);
@@ -415,7 +421,7 @@ static void port61_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset
 	struct pit *pit = container_of(r, struct pit, port61);
 
 	pit->port_b = value & PORT_B_WRITABLE;
-	set_gate(&pit->channel[SPEAKER_CHANNEL], value & PORT_B_GATE2);
+	set_gate(pit, SPEAKER_CHANNEL, value & PORT_B_GATE2);
 }
 
 static const struct io_ops pit_ops = {.read = pit_read, .write = pit_write};

@@ -61,7 +61,7 @@ enum rtc_bit {
 /* Position of the divider chain, in ns; its whole seconds are when updates happen. */
 static uint64_t chain(const struct rtc *rtc)
 {
-	return time_now() + rtc->phase;
+	return rtc->now + rtc->phase;
 }
 
 static uint64_t divider(const struct rtc *rtc)
@@ -175,12 +175,21 @@ static uint64_t period(const struct rtc *rtc)
 	return BIT(rate - 1);
 }
 
+/* It is not earlier than before, whichever CPU asks. */
+static void look_at_time(struct rtc *rtc)
+{
+	rtc->now = MAX(rtc->now, time_now());
+}
+
 /* Brings time and flags up to date. */
 static void catch_up(struct rtc *rtc)
 {
-	uint64_t second = chain(rtc) / NS_PER_SEC, passed = second - rtc->updated, now;
-	uint64_t tick = divider(rtc), ticks = period(rtc);
+	uint64_t second, passed, tick, ticks = period(rtc), now;
 
+	look_at_time(rtc);
+	second = chain(rtc) / NS_PER_SEC;
+	passed = second - rtc->updated;
+	tick = divider(rtc);
 	if (ticks && tick / ticks != rtc->periodic / ticks)
 		rtc->cmos[RTC_C] |= C_PF;
 	rtc->periodic = tick;
@@ -330,6 +339,7 @@ status_t rtc_init(struct rtc *rtc, struct io_bus *bus, struct board *board)
 		.ops = &rtc_ops, .name = "rtc", .base = 0x70, .len = 2, .widths = IO_8};
 	rtc->cmos[RTC_A] = A_DEFAULT;
 	rtc->cmos[RTC_B] = B_24H;
+	look_at_time(rtc);
 	rtc->updated = chain(rtc) / NS_PER_SEC;
 	set_time(rtc, time_wall());
 	return io_add_ports(bus, &rtc->region);

@@ -10,14 +10,20 @@
  * linker.ld names their bounds; the host's linker does it by itself, with other names.
  */
 #ifndef SOCLE_UNIT_TEST
-#define SECTION_ENTRY(table) __section("." #table)
+#define SECTION_NAME(table)  "." #table
 #define SECTION_START(table) __##table##_start
 #define SECTION_END(table)   __##table##_end
 #else
-#define SECTION_ENTRY(table) __section(#table)
+#define SECTION_NAME(table)  #table
 #define SECTION_START(table) __start_##table
 #define SECTION_END(table)   __stop_##table
 #endif
+#define SECTION_ENTRY(table) __section(SECTION_NAME(table))
+
+/* For assembly in C: adds an entry of 32-bit words, which @words lays out, to a table of such. */
+#define SECTION_ASM(table, words)                                                            \
+	".pushsection " SECTION_NAME(table) ",\"a\",@progbits\n\t.balign 4\n\t" words "\n\t" \
+					    ".popsection\n\t"
 
 /* Declares the bounds of a table of @type, once, at file level. */
 #define SECTION_TABLE(type, table)                       \

@@ -5,8 +5,11 @@
 
 #include "../../lib/format.c"
 #include "../../lib/string.c"
+#include "../unit/cpuid_mock.h"
 #include "../../loader/conf.c"
+#include "../../loader/conf_cpu.c"
 #include "../../loader/conf_keys.c"
+#include "../../loader/conf_msr.c"
 #include "../../loader/conf_text.c"
 
 const struct boot_module *boot_module_find(const char *name)
@@ -14,6 +17,26 @@ const struct boot_module *boot_module_find(const char *name)
 	static const struct boot_module module;
 
 	return name[0] == 'x' ? NULL : &module;
+}
+
+const struct msr_policy *msr_find_name(const char *name, size_t len)
+{
+	static const struct msr_policy row = {.name = "x", .index = 0x10, .count = 3};
+
+	return len && name[0] == 'x' ? &row : NULL;
+}
+
+static void check_filter(const struct vm_msr_filter *filter)
+{
+	if (filter->count > VM_MSR_RANGES)
+		abort();
+	for (unsigned i = 0; i < filter->count; i++) {
+		const struct vm_msr_range *r = &filter->range[i];
+
+		if (r->first > r->last || !r->access ||
+		    (r->first <= MSR_X2APIC_LAST && r->last >= MSR_X2APIC_FIRST))
+			abort();
+	}
 }
 
 static void check_message(struct conf *conf, const char *message)
@@ -32,8 +55,9 @@ static void check_vm(const struct conf *conf, const struct vm_settings *vm)
 	if (!vm->name[0] || !vm->kernel[0] || !vm->cpus || vm->cpus > VM_MAX_VCPUS ||
 	    vm->memory < MiB || vm->memory % MiB || vm->module_count > VM_MODULES_MAX ||
 	    strlen(vm->cmdline) >= VM_CMDLINE_MAX || !vm->weight || vm->weight > VM_WEIGHT_MAX ||
-	    vm->cap > 100 * vm->cpus || !vm->cpuset)
+	    vm->cap > 100 * vm->cpus || !cpu_model_has(&vm->cpu, GUEST_lm))
 		abort();
+	check_filter(&vm->msr);
 	for (unsigned i = 0; i < vm->module_count; i++) {
 		const char *string = vm->modules[i].string;
 

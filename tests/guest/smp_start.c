@@ -53,9 +53,39 @@ static void check_fresh(unsigned i)
 	check(cpu->svr == 0xff, "CPU %u starts with SVR %#x", i, cpu->svr);
 }
 
+/* MSRs that an INIT leaves alone (SDM vol. 3, table 9-1): SYSENTER, SYSCALL, kernel GS, PAT. */
+static const struct {
+	uint32_t index;
+	uint64_t value; /* of a CPU that counts; inverted by INVERT for one that halts */
+} kept[] = {
+	{0x174, 0x10},			{0x175, 0x123456789000},     {0x176, 0x7fffffff0000},
+	{0xc0000081, 0x23001000000000}, {0xc0000082, 0xffffffff81000000}, {0xc0000083, 0x7ff000},
+	{0xc0000084, 0x47700},		{0xc0000102, 0x7ffff7d8e740}, {0x277, 0x0007010600070106},
+};
+enum { INVERT = 0x200 };
+
+static uint64_t kept_value(unsigned n, bool halts)
+{
+	return kept[n].value ^ (halts && kept[n].index != 0x277 ? INVERT : 0);
+}
+
+static void write_kept(bool halts)
+{
+	for (unsigned n = 0; n < ARRAY_SIZE(kept); n++)
+		wrmsr(kept[n].index, kept_value(n, halts));
+}
+
+static void check_kept(void *halts)
+{
+	for (unsigned n = 0; n < ARRAY_SIZE(kept); n++)
+		check(rdmsr(kept[n].index) == kept_value(n, halts), "MSR %#x is %#lx after INIT",
+		      kept[n].index, rdmsr(kept[n].index));
+}
+
 static void count(void *unused)
 {
 	(void)unused;
+	write_kept(false);
 	for (;;) {
 		counter++;
 		smp_open();
@@ -65,6 +95,7 @@ static void count(void *unused)
 static void halt(void *unused)
 {
 	(void)unused;
+	write_kept(true);
 	counter++;
 	for (;;)
 		irq_wait();
@@ -93,7 +124,7 @@ static void check_ignored(unsigned i)
 }
 
 /* INIT stops a CPU whatever it does, and nothing but a start-up IPI has it run again. */
-static void check_parking(unsigned i)
+static void check_parking(unsigned i, bool halts)
 {
 	struct smp_cpu *cpu = &smp_cpus[i];
 	uint64_t tsc = rdtsc(), adjust = rdmsr(0x3b);
@@ -110,6 +141,8 @@ static void check_parking(unsigned i)
 	check_fresh(i);
 	check(cpu->tsc > tsc && cpu->tsc < rdtsc(), "CPU %u: TSC %#lx is not behind %#lx", i,
 	      cpu->tsc, tsc);
+	smp_run(i, check_kept, halts ? (void *)&counter : NULL);
+	smp_join(i);
 	/* SDM vol. 3, 11.12.5.1: INIT leaves the mode as it is. Bochs does not. */
 	check(!(cpu->apic_base & APIC_BASE_X2APIC) == !smp_x2apic || !hosted(),
 	      "CPU %u: APIC base is %#lx after INIT", i, cpu->apic_base);
@@ -141,10 +174,10 @@ static void check_mode(void)
 	smp_run_all(check_ids, NULL);
 	for (unsigned i = 1; i < smp_count; i++) {
 		check_ignored(i);
-		check_parking(i);
+		check_parking(i, false);
 		smp_run(i, halt, NULL);
 		check(counts(), "CPU %u does not run", i);
-		check_parking(i);
+		check_parking(i, true);
 	}
 	smp_run_all(check_ids, NULL);
 	/* Bochs keeps what was sent to a CPU that waits for its start. */

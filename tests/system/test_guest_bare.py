@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The test guests on the bare emulator: the reference for what they do under Socle."""
+import re
 import subprocess
 
+import pexpect
 import pytest
 
-from emulators import ROOT, qemu
-from guests import SKIP, all_guests, image
-from machine import clean
+from emulators import BOCHS_TIGERLAKE, ROOT, qemu
+from guests import FAIL, SKIP, all_guests, expected_on, image
+from machine import Machine, clean
 
 GUESTS = [g for g in all_guests() if g.bare is not None]
 
@@ -29,4 +31,31 @@ def test_bare(guest, tmp_path):
     out = clean((run.stdout + run.stderr).decode(errors="replace"))
     assert run.returncode == guest.bare << 1 & 0xff | 1, out
     if guest.bare == SKIP:
+        pytest.skip(guest.why)
+
+
+# What QEMU does not have; Bochs boots a guest by GRUB only, and has no debug-exit port.
+ON_BOCHS = [g for g in (expected_on(BOCHS_TIGERLAKE.name, g) for g in GUESTS)
+            if g.name.startswith("cet_")]
+
+
+@pytest.mark.parametrize("guest", ON_BOCHS, ids=lambda g: g.name)
+def test_bare_bochs(guest, tmp_path):
+    cfg, iso = tmp_path / "grub.cfg", tmp_path / "bare.iso"
+    cfg.write_text("set timeout=0\nset default=0\nmenuentry bare {\n"
+                   "\tmultiboot /boot/guest.elf bare\n}\n")
+    subprocess.run([ROOT / "tools/iso", iso, cfg, f"guest.elf={image(guest.name)}"], check=True,
+                   cwd=ROOT)
+    with Machine.boot(iso, on=BOCHS_TIGERLAKE, memory=guest.memory) as machine:
+        machine.expect([f"(PASS|FAIL|SKIP): {guest.name}"], guest.seconds)
+        if machine.match(1) == "FAIL":
+            for _ in guest.bare_fails[1:]:
+                machine.expect(f"FAIL: {guest.name}", guest.seconds)
+        # And no others.
+        machine.child.expect([f"FAIL: {guest.name}", pexpect.TIMEOUT], timeout=1)
+        failed = re.findall(rf"FAIL: {guest.name}: (.*)", machine.output())
+        assert (guest.bare == FAIL) == bool(failed), machine.tail()
+        assert len(failed) == len(guest.bare_fails) and all(
+            re.search(*x) for x in zip(guest.bare_fails, failed)), machine.tail()
+    if guest.bare_fails:
         pytest.skip(guest.why)

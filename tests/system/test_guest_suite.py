@@ -14,7 +14,7 @@ GUESTS = [g for g in all_guests() if g.hosted is not None or g.log]
 TARGETS = [QEMU_MAX, BOCHS_RYZEN, BOCHS_IVY_BRIDGE, BOCHS_HASWELL, BOCHS_SKYLAKE_X,
            BOCHS_TIGERLAKE, QEMU_MAX_4, BOCHS_RYZEN_2, BOCHS_IVY_BRIDGE_2, BOCHS_SKYLAKE_X_2]
 BATCHES = 2
-QUICK = {"hello", "cpuid", "exceptions", "msr", "apic_timer", "self_ipi", "realmode", "mmio_insns",
+QUICK = {"hello", "cpuid", "cpu_model", "exceptions", "msr", "apic_timer", "self_ipi", "realmode", "mmio_insns",
          "string_io", "mb_info"}
 
 

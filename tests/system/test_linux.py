@@ -18,8 +18,9 @@ BAD = re.compile(r"warn|oops|bug|unchecked msr|unable to handle|call trace|rip:|
                  re.IGNORECASE)
 
 
-def boot(memory="256M", cmdline=LINUX["cmdline"], **more):
-    iso = make_iso(conf(("linux", {**LINUX, "memory": memory, "cmdline": cmdline})), LINUX_MODULES)
+def boot(memory="256M", cmdline=LINUX["cmdline"], settings=None, **more):
+    iso = make_iso(conf(("linux", {**LINUX, "memory": memory, "cmdline": cmdline,
+                                   **(settings or {})})), LINUX_MODULES)
     return Machine.boot(iso, **more)
 
 
@@ -65,6 +66,16 @@ def test_boot_bios():
         machine.expect(r"vm linux: stopped: [^\r\n]*", 60)
         machine.to_prompt()
         assert "linux" in machine.command("vm list")
+
+
+@pytest.mark.quick
+def test_boot_baseline():
+    """With the lowest CPU model, whose features alone show."""
+    with boot(settings={"cpu": "baseline"}) as machine:
+        machine.login()
+        flags = set(machine.shell("grep -m1 ^flags /proc/cpuinfo").split())
+        assert {"lm", "sse4_2", "popcnt", "cx16", "x2apic", "hypervisor"} <= flags, flags
+        assert not {"xsave", "avx", "avx2", "smep", "smap", "fsgsbase", "aes", "rdtscp"} & flags
 
 
 @pytest.mark.parametrize("target", BOCHS_TARGETS, ids=lambda t: t.name)

@@ -28,6 +28,7 @@ static struct {
 	uint8_t mem[PAGES * PAGE_SIZE];
 	uint8_t pages[PAGES];		  /* what each page allows */
 	unsigned reads, writes, probes;	  /* calls */
+	uint64_t retry;			  /* linear address whose writes are to be retried; 0: none */
 	uint64_t fatal;			  /* linear address that fails for good; 0: none */
 	uint32_t port_value;		  /* read from the port, incremented; last written */
 	unsigned port_reads, port_writes; /* calls */
@@ -54,6 +55,8 @@ static enum emul_status find_page(uint64_t la, unsigned size, uint32_t access, u
 	assert_true((la & ~PAGE_MASK) + size <= PAGE_SIZE);
 	if (g.fatal && la == g.fatal)
 		return EMUL_FATAL;
+	if (g.retry && la == g.retry && (access & EMUL_WRITE))
+		return EMUL_RETRY;
 	needs |= access & EMUL_WRITE ? PAGE_WRITABLE : 0;
 	needs |= access & EMUL_USER ? PAGE_USER : 0;
 	needs |= access & EMUL_FETCH ? PAGE_EXEC : 0;

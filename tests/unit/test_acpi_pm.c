@@ -137,6 +137,27 @@ static void timer_carry(void **state __unused)
 	assert_int_equal(armed_timers(), 0);
 }
 
+/* What another CPU has for the time may be a little behind what this one had. */
+static void time_steps_back(void **state __unused)
+{
+	uint64_t half = mul_div(1ull << 31, NS_PER_SEC, ACPI_PM_HZ) + 1;
+	uint32_t before;
+
+	out(0x602, 2, 1);
+	run_until(half);
+	assert_true(sci);
+	before = in(0x608, 4);
+	assert_int_equal(before, 1u << 31);
+	out(0x600, 2, 1);
+	mock_now -= NS_PER_US;
+	assert_int_equal(in(0x608, 4), before);
+	assert_int_equal(in(0x600, 2), 0);
+	assert_false(sci);
+	run_for(2 * NS_PER_US);
+	assert_int_equal(in(0x600, 2), 0);
+	assert_in_range(in(0x608, 4), before + 1, before + 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -146,6 +167,7 @@ int main(void)
 		cmocka_unit_test_setup(s5_turns_off, setup),
 		cmocka_unit_test_setup(timer_rate, setup),
 		cmocka_unit_test_setup(timer_carry, setup),
+		cmocka_unit_test_setup(time_steps_back, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,8 +11,11 @@
 
 #include "../../lib/format.c"
 #include "../../lib/string.c"
+#include "cpuid_mock.h"
 #include "../../loader/conf.c"
+#include "../../loader/conf_cpu.c"
 #include "../../loader/conf_keys.c"
+#include "../../loader/conf_msr.c"
 #include "../../loader/conf_text.c"
 
 const struct boot_module *boot_module_find(const char *name)
@@ -20,6 +23,21 @@ const struct boot_module *boot_module_find(const char *name)
 	static const struct boot_module module;
 
 	return strncmp(name, "gone", 4) == 0 ? NULL : &module;
+}
+
+/* Names of MSRs. */
+const struct msr_policy *msr_find_name(const char *name, size_t len)
+{
+	static const struct msr_policy rows[] = {
+		{.name = "star", .index = 0xc0000081, .count = 1},
+		{.name = "mtrr_variable", .index = 0x200, .count = 16},
+		{.name = "x2apic", .index = 0x800, .count = 64},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (strlen(rows[i].name) == len && strncmp(rows[i].name, name, len) == 0)
+			return &rows[i];
+	return NULL;
 }
 
 static struct vm_settings vms[VM_MAX];
@@ -127,6 +145,65 @@ static void test_everything(void **state)
 	assert_string_equal(vms[1].modules[1].string, "some text");
 }
 
+static void assert_range(unsigned n, uint32_t first, uint32_t last, uint8_t access, bool allow)
+{
+	const struct vm_msr_range *r = &vms[0].msr.range[n];
+
+	assert_int_equal(r->first, first);
+	assert_int_equal(r->last, last);
+	assert_int_equal(r->access, access);
+	assert_int_equal(r->allow, allow);
+}
+
+static void test_msr_filter(void **state)
+{
+	char text[1024] = "[vm a]\nkernel = k\n";
+	struct conf conf = parse("[vm a]\n"
+				 "kernel = k\n"
+				 "msr = deny 0x1234 read\n"
+				 "msr = deny  0xc0000080-0xc0000084\twrite\n"
+				 "msr = allow 16 read-write\n"
+				 "msr = deny star\n"
+				 "msr = allow mtrr_variable read\n"
+				 "msr = default deny\n"
+				 "msr = deny 0-0x7ff\n"
+				 "msr = deny 0x900-0xffffffff\n"
+				 "[vm b]\n"
+				 "kernel = k\n"
+				 "msr = default deny\n"
+				 "msr = default allow\n");
+
+	(void)state;
+	assert_int_equal(conf.errors, 0);
+	assert_int_equal(vms[0].msr.count, 7);
+	assert_range(0, 0x1234, 0x1234, VM_MSR_READ, false);
+	assert_range(1, 0xc0000080, 0xc0000084, VM_MSR_WRITE, false);
+	assert_range(2, 0x10, 0x10, VM_MSR_READ | VM_MSR_WRITE, true);
+	assert_range(3, 0xc0000081, 0xc0000081, VM_MSR_READ | VM_MSR_WRITE, false);
+	assert_range(4, 0x200, 0x20f, VM_MSR_READ, true);
+	assert_range(5, 0, 0x7ff, VM_MSR_READ | VM_MSR_WRITE, false);
+	assert_range(6, 0x900, 0xffffffff, VM_MSR_READ | VM_MSR_WRITE, false);
+	assert_true(vms[0].msr.deny);
+	assert_int_equal(vms[1].msr.count, 0);
+	assert_false(vms[1].msr.deny);
+	/* 16 lines; `default` is none of them. */
+	for (unsigned i = 0; i < VM_MSR_RANGES; i++)
+		strcat(text, "msr = deny 1\n");
+	strcat(text, "msr = default deny\n");
+	conf = parse(text);
+	assert_int_equal(conf.errors, 0);
+	assert_int_equal(vms[0].msr.count, VM_MSR_RANGES);
+	strcat(text, "msr = deny 1\n");
+	conf = parse(text);
+	assert_int_equal(conf.errors, 1);
+	assert_string_equal(messages[0], "socle.conf:20: too many lines with \"msr\", at most 16 "
+					 "are possible");
+}
+
+#define MSR                                                                                     \
+	"\"deny\" or \"allow\", a register (0x10, 0x10-0x1f or a name such as star) and read, " \
+	"write or read-write; or \"default deny\""
+#define X2APIC "\"msr\": the x2APIC's registers 0x800-0x8ff are never filtered, leave them out"
 #define CPUSET "all, or CPU numbers and ranges up to 63, such as 0-3,5"
 
 /* A line that is wrong in the section of one guest, and the message for it. */
@@ -136,15 +213,33 @@ static void test_bad_lines(void **state)
 		const char *line;
 		const char *message;
 	} cases[] = {
+		{"msr = deny", "\"msr\" is \"deny\", it must be " MSR},
+		{"msr =", "\"msr\" has no value, it must be " MSR},
+		{"msr = 0x10", "\"msr\" is \"0x10\", it must be " MSR},
+		{"msr = deny 0x10 execute", "\"msr\" is \"deny 0x10 execute\", it must be " MSR},
+		{"msr = deny 0x10 read write",
+		 "\"msr\" is \"deny 0x10 read write\", it must be " MSR},
+		{"msr = deny 0x1f-0x10", "\"msr\" is \"deny 0x1f-0x10\", it must be " MSR},
+		{"msr = deny 0x10-", "\"msr\" is \"deny 0x10-\", it must be " MSR},
+		{"msr = deny 0x100000000", "\"msr\" is \"deny 0x100000000\", it must be " MSR},
+		{"msr = deny 1-0x100000000", "\"msr\" is \"deny 1-0x100000000\", it must be " MSR},
+		{"msr = default", "\"msr\" is \"default\", it must be " MSR},
+		{"msr = default deny read", "\"msr\" is \"default deny read\", it must be " MSR},
+		{"msr = deny stars", "there is no MSR \"stars\", give its number, or a name that "
+				     "\"policy msr\" shows"},
+		{"msr = deny x2apic", X2APIC},
+		{"msr = deny 0x8ff", X2APIC},
+		{"msr = allow 0x800 read", X2APIC},
+		{"msr = deny 0-0xffffffff", X2APIC},
 		{"memmory = 1G", "unknown key \"memmory\", did you mean \"memory\"?"},
 		{"Kernel = x", "unknown key \"Kernel\", did you mean \"kernel\"?"},
 		{"debugexit = 1", "unknown key \"debugexit\", did you mean \"debug-exit\"?"},
 		{"colour = 1", "unknown key \"colour\", the keys are: kernel, initrd, module, "
-			       "cmdline, memory, cpus, weight, cap, cpuset, console, autostart, "
-			       "debug-exit, on-exit, test-device"},
+			       "cmdline, memory, cpus, cpu, weight, cap, cpuset, console, autostart, "
+			       "debug-exit, on-exit, test-device, msr"},
 		{"x = 1", "unknown key \"x\", the keys are: kernel, initrd, module, cmdline, "
-			  "memory, cpus, weight, cap, cpuset, console, autostart, debug-exit, "
-			  "on-exit, test-device"},
+			  "memory, cpus, cpu, weight, cap, cpuset, console, autostart, debug-exit, "
+			  "on-exit, test-device, msr"},
 		{"memory 1G", "\"memory 1G\" is no setting, write KEY = VALUE"},
 		{"= 1G", "\"= 1G\" is no setting, write KEY = VALUE"},
 		{"memory =", "\"memory\" has no value, it must be a multiple of 1M from 1M to "
@@ -402,7 +497,8 @@ static void test_documented(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_everything),   cmocka_unit_test(test_bad_lines),
+		cmocka_unit_test(test_everything),   cmocka_unit_test(test_msr_filter),
+		cmocka_unit_test(test_bad_lines),
 		cmocka_unit_test(test_scheduling),   cmocka_unit_test(test_bad_sections),
 		 cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_odd_texts),    cmocka_unit_test(test_documented),

@@ -7,51 +7,10 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "socle/cpu/regs.h"
-
-/* A host of the test's making instead of the real one. */
-static struct cpuid mock_cpuid(uint32_t leaf, uint32_t subleaf);
-static uint64_t mock_xcr0 = 3;
-#define cpuid(leaf, subleaf) mock_cpuid(leaf, subleaf)
-#define xgetbv(index)	     ((void)(index), mock_xcr0)
+#include "cpuid_mock.h"
 #include "../../arch/x86/guest/cpuid.c"
-#include "../../arch/x86/guest/cpuid_topology.c"
 
-struct cpu_info cpu_info = {.feature[CPU_XSAVE] = true};
 uint64_t tsc_hz = 2400000000;
-static uint32_t host_fill; /* what feature leaves hold */
-static uint32_t max_basic = 0x1f, max_extended = 0x80000020;
-
-static struct cpuid mock_cpuid(uint32_t leaf, uint32_t subleaf)
-{
-	/* Sizes and offsets of XSAVE's parts as on processors with AVX-512 and PKRU. */
-	static const struct cpuid parts[10] = {
-		[2] = {256, 576, 0, 0},	   [3] = {64, 832, 0, 0},  [4] = {64, 896, 0, 0},
-		[5] = {8, 1088, 0, 0},	   [6] = {512, 1152, 2, 0}, [7] = {1024, 1664, 0, 0},
-		[9] = {8, 2688, 2, 0},
-	};
-
-	/* Types data, code, unified; a host with two threads in each of 16 cores. */
-	static const struct cpuid caches[4] = {
-		{0x3c004121, 0x02c0003f, 0x3f, 0xf0},
-		{0x3c004122, 0x01c0003f, 0x3f, 0xf0},
-		{0x3c004143, 0x03c0003f, 0x3ff, 0xf0},
-		{0x3c07c363, 0x03c0f03f, 0x7fff, 0xf7},
-	};
-
-	if (leaf == 0)
-		return (struct cpuid){max_basic, 0x68747541, 0x444d4163, 0x69746e65};
-	if (leaf == 0x80000000)
-		return (struct cpuid){max_extended, 0x68747541, 0x444d4163, 0x69746e65};
-	/* Intel answers with the last basic leaf for those beyond. */
-	if ((leaf < 0x80000000 && leaf > max_basic) || leaf > max_extended)
-		return (struct cpuid){0xbad, 0xbad, 0xbad, 0xbad};
-	if (leaf == 4 || leaf == 0x8000001d)
-		return subleaf < ARRAY_SIZE(caches) ? caches[subleaf] : (struct cpuid){0};
-	if (leaf == 0xd && subleaf > 1)
-		return subleaf < 10 ? parts[subleaf] : (struct cpuid){0};
-	return (struct cpuid){host_fill, host_fill, host_fill, host_fill};
-}
 
 static void mock_load(struct x86_vcpu *v __unused, uint32_t groups __unused)
 {
@@ -63,20 +22,24 @@ const struct vendor *vendor = &mock_vendor;
 static struct guest_cpuid model;
 static struct x86_vcpu v;
 
+static struct vm_cpu features;
+
+static void build_model(unsigned cpus)
+{
+	cpuid_build(&model, &features, cpus);
+	v = (struct x86_vcpu){.cpuid = &model};
+}
+
 static void build(uint32_t fill, unsigned cpus)
 {
 	host_fill = fill;
-	cpuid_build(&model, cpus);
-	v = (struct x86_vcpu){.cpuid = &model};
+	cpu_model_host(&features);
+	build_model(cpus);
 }
 
 static int setup(void **state __unused)
 {
-	max_basic = 0x1f;
-	max_extended = 0x80000020;
-	mock_xcr0 = 3;
-	cpu_info.feature[CPU_XSAVE] = true;
-	cpu_info.vendor = CPU_VENDOR_AMD;
+	mock_reset();
 	build(UINT32_MAX, 1);
 	return 0;
 }
@@ -95,6 +58,17 @@ static void is_zero(uint32_t leaf, uint32_t subleaf)
 }
 
 /* On a host that has everything, and on one that has nothing. */
+static void every_feature_shows(void **state __unused)
+{
+	for (enum guest_feature f = 1; f < GUEST_FEATURE_COUNT; f++) {
+		const struct guest_feature_row *r = &guest_features[f];
+		struct cpuid c = get(r->leaf, r->subleaf);
+
+		if (!((uint32_t[]){c.eax, c.ebx, c.ecx, c.edx}[r->reg] >> r->bit & 1))
+			fail_msg("%s does not show", r->name);
+	}
+}
+
 static void hidden_features(void **state __unused)
 {
 	static const struct {
@@ -174,7 +148,6 @@ static void provided_whatever_the_host_has(void **state __unused)
 	/* An old host: leaves that it does not have must not show its last one. */
 	max_basic = 6;
 	max_extended = 0x80000004;
-	cpu_info.feature[CPU_XSAVE] = false;
 	build(0, 1);
 	assert_int_equal(get(7, 0).ebx, 1u << 1);
 	is_zero(0xd, 0);
@@ -188,7 +161,7 @@ static void limits(void **state __unused)
 	assert_int_equal(get(0, 0).ebx, 0x68747541);
 	assert_int_equal(get(0x80000000, 0).eax, 0x8000001e);
 	assert_true(model.entries <= CPUID_ENTRIES);
-	cpu_info.feature[CPU_XSAVE] = false;
+	host_lacks(GUEST_xsave);
 	build(UINT32_MAX, 1);
 	assert_int_equal(get(0, 0).eax, 0xb);
 }
@@ -381,7 +354,7 @@ static void no_topology_extensions(void **state __unused)
 	assert_int_equal(get(0x80000001, 0).ecx >> 1 & 1, 1);
 }
 
-/* SDM vol. 1, 13.4.3: the area reaches to the end of the last part that is on. */
+/* SDM vol. 1, 13.4.2 and 13.4.3: the area reaches to the end of the last part that is on. */
 static void xsave_sizes(void **state __unused)
 {
 	static const struct {
@@ -395,18 +368,79 @@ static void xsave_sizes(void **state __unused)
 	assert_int_equal(get(0xd, 0).eax, 0xe7);
 	assert_int_equal(get(0xd, 0).ecx, 2688);
 	assert_int_equal(get(0xd, 0).edx, 0);
-	assert_int_equal(cpuid_guest_xcr0(&model), 0xe7);
+	assert_int_equal(model.xcr0, 0xe7);
 	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
 		mock_xcr0 = sizes[i].xcr0;
 		assert_int_equal(get(0xd, 0).ebx, sizes[i].standard);
 		assert_int_equal(get(0xd, 1).ebx, sizes[i].compact);
 	}
-	/* XSAVEOPT, XSAVEC and XGETBV with ECX = 1, but no XSAVES: no supervisor states. */
-	assert_int_equal(get(0xd, 1).eax, 7);
 	assert_int_equal(get(0xd, 1).ecx | get(0xd, 1).edx, 0);
 	is_zero(0xd, 9); /* PKRU */
 	build(0, 1);
-	assert_int_equal(cpuid_guest_xcr0(&model), 1);
+	assert_int_equal(model.xcr0, 0);
+}
+
+/* Leaf 0xD has the components of the model's features that the host can save, and no others. */
+static void xsave_components(void **state __unused)
+{
+	cpu_model_drop(&features, GUEST_avx512f);
+	build_model(1);
+	assert_int_equal(get(0xd, 0).eax, 7);
+	assert_int_equal(get(0xd, 0).ecx, 832);
+	assert_int_equal(get(0xd, 2).eax, 256);
+	for (uint32_t sub = 3; sub < 16; sub++)
+		is_zero(0xd, sub);
+	cpu_model_drop(&features, GUEST_avx);
+	build_model(1);
+	assert_int_equal(get(0xd, 0).eax, 3);
+	assert_int_equal(get(0xd, 0).ecx, 576);
+	is_zero(0xd, 2);
+	/* Without XSAVE, leaf 0xD is empty, and is not the highest. */
+	cpu_model_drop(&features, GUEST_xsave);
+	build_model(1);
+	for (uint32_t sub = 0; sub < 16; sub++)
+		is_zero(0xd, sub);
+	assert_int_equal(model.xcr0 | model.xss, 0);
+	assert_int_equal(get(0, 0).eax, 0xb);
+	/* A host that cannot save AVX-512 gives none of it. */
+	host_xcr0 = 7;
+	build(UINT32_MAX, 1);
+	assert_int_equal(model.xcr0, 7);
+	assert_int_equal(get(7, 0).ebx >> 16 & 1, 0);
+	assert_int_equal(get(7, 0).ebx >> 5 & 1, 1);
+}
+
+/* What the model has not reads as 0, wherever it is. */
+static void follows_the_model(void **state __unused)
+{
+	for (enum guest_feature f = 1; f < GUEST_FEATURE_COUNT; f++) {
+		const struct guest_feature_row *r = &guest_features[f];
+		struct cpuid c;
+		uint32_t reg;
+
+		cpu_model_host(&features);
+		cpu_model_drop(&features, f);
+		build_model(1);
+		assert_false(cpuid_guest_has(&model, f));
+		c = get(r->leaf, r->subleaf);
+		reg = (uint32_t[]){c.eax, c.ebx, c.ecx, c.edx}[r->reg];
+		if (reg >> r->bit & 1)
+			fail_msg("%s shows", r->name);
+	}
+	/* Nothing but the baseline, on a host that has everything. */
+	cpu_model_baseline(&features);
+	build_model(1);
+	assert_int_equal(get(1, 0).ecx, 0x81b82201);
+	assert_int_equal(get(1, 0).edx, 0x078bbb7d);
+	assert_int_equal(get(7, 0).ebx, 0x2042); /* TSC_ADJUST, and two facts */
+	assert_int_equal(get(7, 0).ecx | get(7, 0).edx, 0);
+	assert_int_equal(get(0x80000001, 0).ecx, 1);
+	assert_int_equal(get(0x80000001, 0).edx, 0x2193a97d);
+	assert_int_equal(get(0x80000000, 0).eax, 0x80000008);
+	assert_int_equal(get(0x80000007, 0).edx | get(0x80000008, 0).ebx, 0);
+	is_zero(0x8000001d, 0);
+	is_zero(0x8000001e, 0);
+	is_zero(0xd, 0);
 }
 
 /* The short way of the exit path says the same as the long one. */
@@ -435,6 +469,7 @@ static void fast_path(void **state __unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(every_feature_shows, setup),
 		cmocka_unit_test_setup(hidden_features, setup),
 		cmocka_unit_test_setup(provided_whatever_the_host_has, setup),
 		cmocka_unit_test_setup(limits, setup),
@@ -446,6 +481,8 @@ int main(void)
 		cmocka_unit_test_setup(processors_amd, setup),
 		cmocka_unit_test_setup(no_topology_extensions, setup),
 		cmocka_unit_test_setup(xsave_sizes, setup),
+		cmocka_unit_test_setup(xsave_components, setup),
+		cmocka_unit_test_setup(follows_the_model, setup),
 		cmocka_unit_test_setup(fast_path, setup),
 	};
 

@@ -541,6 +541,41 @@ static void test_failures(void **state)
 	assert_false(g.emul.shadow_ends);
 }
 
+/* Whatever has to write where page tables change comes back as it was, but for REP. */
+static void test_retry(void **state)
+{
+	static const char *const insns[] = {"\x89\x03", "\x01\x03", "\xff\x03",
+					    "\x87\x03", "\xff\x33", "\x0f\xc0\x03",
+					    "\xaa",	"\xa4",	    "\x8f\x03"};
+	struct x86_state before;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(insns); i++) {
+		reset(INSN_MODE_64, 0x10000);
+		g.s.gpr[GPR_RBX] = g.s.gpr[GPR_RDI] = 0x10010;
+		g.s.gpr[GPR_RSI] = 0x10100;
+		g.s.gpr[GPR_RSP] = 0x10018;
+		g.s.rflags |= RFLAGS_TF;
+		g.retry = 0x10010;
+		before = g.s;
+		assert_int_equal(run_bytes(insns[i], strlen(insns[i])), EMUL_RETRY);
+		assert_memory_equal(&before, &g.s, sizeof(g.s));
+		assert_false(g.emul.shadow_ends || g.emul.single_step);
+		assert_int_equal(peek(0x10010, 8), 0);
+		g.retry = 0;
+		assert_int_equal(run_bytes(insns[i], strlen(insns[i])), EMUL_OK);
+	}
+	reset(INSN_MODE_64, 0x10000);
+	g.s.gpr[GPR_RDI] = 0x10ffe;
+	g.s.gpr[GPR_RCX] = 5;
+	g.s.gpr[GPR_RAX] = 0xab;
+	g.retry = 0x11000;
+	assert_int_equal(RUN_INSN("\xf3\xaa"), EMUL_RETRY);
+	assert_int_equal(g.s.gpr[GPR_RCX], 3);
+	assert_int_equal(g.s.gpr[GPR_RDI], 0x11000);
+	assert_int_equal(g.s.rip, 0x100);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -550,7 +585,7 @@ int main(void)
 		cmocka_unit_test(test_rep),	      cmocka_unit_test(test_string_compare),
 		cmocka_unit_test(test_ports),	      cmocka_unit_test(test_port_permission),
 		cmocka_unit_test(test_push_pop),      cmocka_unit_test(test_fetch),
-		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_failures),      cmocka_unit_test(test_retry),
 	};
 
 	return cmocka_run_group_tests_name("emulate", tests, NULL, NULL);

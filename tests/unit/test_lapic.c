@@ -348,6 +348,38 @@ static void masked_timer_is_silent(void **state __unused)
 	assert_int_equal(armed_timers(), 0);
 }
 
+/* The vCPU comes to a CPU whose clock is a little behind. */
+static void time_steps_back(void **state)
+{
+	static const uint32_t modes[] = {0x40, 0x10040, 0x20040, 0x30040};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(modes); i++) {
+		bool periodic = modes[i] & 0x20000;
+
+		setup(state);
+		enable(1);
+		wr(1, 0x3e0, 0xb);
+		wr(1, 0x320, modes[i]);
+		wr(1, 0x380, 1000000);
+		mock_now -= NS_PER_US;
+		assert_int_equal(rd(1, 0x390), 1000000);
+		/* Masked or not, its period begins where it began. */
+		wr(1, 0x320, modes[i] ^ 0x10000);
+		wr(1, 0x320, modes[i] & ~0x10000u);
+		assert_int_equal(rd(1, 0x390), 1000000);
+		run_for(1000000 + NS_PER_US - 1);
+		assert_int_equal(take(1), -1);
+		assert_int_equal(rd(1, 0x390), 1);
+		run_for(1);
+		assert_int_equal(take(1), 0x40);
+		assert_int_equal(mock_fired, 1);
+		/* What the timer's CPU took for the end of a period was none here. */
+		mock_now -= NS_PER_US;
+		assert_int_equal(rd(1, 0x390), periodic ? 1000000 : 0);
+		assert_int_equal(apic[1].timer_missed, 0);
+	}
+}
+
 /* The timer expires on another CPU; what it means is found out by the owner, once. */
 static void timers_expire_elsewhere(void **state __unused)
 {
@@ -666,6 +698,7 @@ int main(void)
 		cmocka_unit_test_setup(one_shot_timer, setup),
 		cmocka_unit_test_setup(periodic_timer, setup),
 		cmocka_unit_test_setup(masked_timer_is_silent, setup),
+		cmocka_unit_test_setup(time_steps_back, setup),
 		cmocka_unit_test_setup(timers_expire_elsewhere, setup),
 		cmocka_unit_test_setup(flood_is_bounded, setup),
 		cmocka_unit_test_setup(deadline_timer, setup),

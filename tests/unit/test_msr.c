@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The MSR policy: every row walked, outcomes by kind, mistakes that panic; and SVM's maps of it. */
+/* The MSR policy: every row walked, outcomes by kind, filters, INIT, registration. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,15 +13,15 @@
 #include "socle/cpu/regs.h"
 #include "socle/guest/exits.h"
 #include "../../arch/x86/guest/msr.c"
+#include "../../arch/x86/guest/msr_filter.c"
+#include "../../arch/x86/guest/msr_model.c"
 /* The table of the tree is one of several here: see use_table(). */
 #undef MSR_POLICIES
 #define MSR_POLICIES(rows)                                                 \
 	static const struct msr_rows real_rows = {rows, ARRAY_SIZE(rows)}; \
 	static const struct msr_rows *real_entry __unused = &real_rows
 #include "../../arch/x86/guest/msr_table.c"
-#include "../../arch/x86/svm/maps.c"
 
-uintptr_t test_memory;
 struct cpu_info cpu_info = {.phys_bits = 40};
 
 /* The one entry of the linker's table; what it leads to changes from test to test. */
@@ -76,33 +76,21 @@ static const struct vendor mock_vendor = {
 	.load = mock_load, .set_pat = mock_pat, .set_tsc_offset = mock_tsc};
 const struct vendor *vendor = &mock_vendor;
 
-static uint8_t pool[5 * PAGE_SIZE] __aligned(4096); /* for the permission maps */
-static size_t pool_used, pool_size;
-
-void *pages_alloc(size_t bytes, uint32_t owner)
-{
-	void *p = &pool[pool_used];
-
-	assert_int_equal(owner, OWNER_CORE);
-	if (pool_used + bytes > pool_size)
-		return NULL;
-	memset(p, 0, bytes);
-	pool_used += bytes;
-	return p;
-}
-
+static struct vm vm;
+static struct vm_msr_filter *const filter = &vm.settings.msr;
 static struct x86_vcpu v;
 
-/* The CPU model changes: which rows the guest has. */
+/* The CPU model or the filter changes. */
 static void offer(void)
 {
-	memset(v.msr_offered, 0, sizeof(v.msr_offered));
+	memset(v.msr_access, 0xff, sizeof(v.msr_access));
 	msr_create(&v);
 }
 
 static int setup(void **state __unused)
 {
-	v = (struct x86_vcpu){0};
+	vm = (struct vm){0};
+	v = (struct x86_vcpu){.base.vm = &vm};
 	memset(feature, 0, sizeof(feature));
 	all_features = true;
 	cpu_info.phys_bits = 40;
@@ -111,6 +99,18 @@ static int setup(void **state __unused)
 	offer();
 	msr_reset(&v);
 	return 0;
+}
+
+static void add_range(uint32_t first, uint32_t last, uint8_t access, bool allow)
+{
+	assert_true(filter->count < VM_MSR_RANGES);
+	filter->range[filter->count++] = (struct vm_msr_range){first, last, access, allow};
+	offer();
+}
+
+static void deny(uint32_t first, uint32_t last, uint8_t access)
+{
+	add_range(first, last, access, false);
 }
 
 static enum msr_result get(uint32_t index, uint64_t *value)
@@ -152,8 +152,11 @@ static void walk_row(const struct msr_policy *p, uint32_t index)
 	result = get(index, &value);
 	switch ((enum msr_action)p->read) {
 	case MSR_DIRECT:
+		/* No exit comes for it, but where a map has no bit for it. */
+		assert_int_equal(result, MSR_UNSUPPORTED);
+		break;
 	case MSR_REJECT:
-		assert_int_equal(result, MSR_FILTERED);
+		assert_int_equal(result, MSR_INVALID);
 		break;
 	case MSR_STORED:
 	case MSR_CONSTANT:
@@ -171,8 +174,10 @@ static void walk_row(const struct msr_policy *p, uint32_t index)
 		assert_int_equal(value, 0);
 	switch ((enum msr_action)p->write) {
 	case MSR_DIRECT:
+		assert_int_equal(set(index, 0), MSR_UNSUPPORTED);
+		break;
 	case MSR_REJECT:
-		assert_int_equal(set(index, 0), MSR_FILTERED);
+		assert_int_equal(set(index, 0), MSR_INVALID);
 		break;
 	case MSR_CONSTANT:
 		assert_int_equal(set(index, UINT64_MAX), MSR_OK);
@@ -245,9 +250,11 @@ static void features_decide(void **state __unused)
 	feature[REG_EBX][1] = feature[REG_EDX][27] = true;
 	offer();
 	assert_int_equal(get(MSR_TSC_ADJUST, &value), MSR_OK);
-	assert_int_equal(get(MSR_TSC_AUX, &value), MSR_FILTERED);
 	assert_int_equal(get(MSR_MTRRCAP, &value), MSR_OK);
-	assert_int_equal(set(MSR_MTRRCAP, value), MSR_FILTERED);
+	assert_int_equal(set(MSR_MTRRCAP, value), MSR_INVALID);
+	/* Fixed from then on. */
+	vm.frozen = true;
+	assert_panics(msr_create(&v));
 }
 
 static void reset_puts_values_back(void **state __unused)
@@ -271,6 +278,52 @@ static void reset_puts_values_back(void **state __unused)
 	assert_int_equal(value, 0x0007040600070406ull);
 	assert_int_equal(get(MSR_HWCR, &value), MSR_OK);
 	assert_int_equal(value, BIT(24)); /* the TSC counts at the P0 rate */
+}
+
+static enum msr_result handle_read(struct x86_vcpu *vcpu __unused, uint32_t index __unused,
+				   uint64_t *slot, uint64_t *value)
+{
+	*value = *slot;
+	return MSR_OK;
+}
+
+static void init_keeps_most(void **state __unused)
+{
+	static const struct msr_policy some[] = {
+		{"kept", 0x10, 2, MSR_STORED, MSR_STORED, .valid = ANY, .reset = 7},
+		{"reset", 0x20, 2, MSR_STORED, MSR_STORED, .valid = ANY, .reset = 8,
+		 .at_init = MSR_INIT_RESETS},
+		{"handled", 0x30, 1, MSR_EMULATED, MSR_STORED, .valid = ANY, .reset = 9,
+		 .at_init = MSR_INIT_RESETS, .rd = handle_read},
+	};
+	/* APM vol. 2, table 14-1: segments and EFER, by number. */
+	static const uint32_t resets[] = {0xc0000080, 0xc0000100, 0xc0000101};
+
+	for (unsigned n = 0; n < msr_policy_count(); n++) {
+		bool expected = false;
+
+		for (unsigned i = 0; i < ARRAY_SIZE(resets); i++)
+			expected |= msr_policy(n)->index == resets[i];
+		assert_int_equal(msr_policy(n)->at_init, expected);
+	}
+	accepted(MSR_PAT, 0x0606060606060606);
+	msr_reset_by_init(&v);
+	assert_int_equal(*msr_stored(&v, MSR_PAT), 0x0606060606060606);
+	use_table(some, ARRAY_SIZE(some));
+	offer();
+	for (unsigned i = 0; i < 2; i++) {
+		accepted(0x10 + i, 100 + i);
+		accepted(0x20 + i, 200 + i);
+	}
+	accepted(0x30, 300);
+	msr_reset_by_init(&v);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(*msr_stored(&v, 0x10 + i), 100 + i);
+		assert_int_equal(*msr_stored(&v, 0x20 + i), 8);
+	}
+	assert_int_equal(*msr_stored(&v, 0x30), 9);
+	msr_reset(&v);
+	assert_int_equal(*msr_stored(&v, 0x11), 7);
 }
 
 static void stored_values_are_apart(void **state __unused)
@@ -375,19 +428,226 @@ static void instructions(void **state __unused)
 	assert_true(exit_msr_read(&v));
 	assert_int_equal(gpr[GPR_RAX], 0x89abcdef);
 	assert_int_equal(gpr[GPR_RDX], 0x01234567);
-	/* A refusal changes nothing. */
+	assert_int_equal(v.stats.msr_refused[MSR_UNSUPPORTED], 0);
+	/* A refusal changes nothing, and is counted by its kind. */
 	gpr[GPR_RCX] = MSR_VM_HSAVE_PA;
 	assert_false(exit_msr_read(&v));
 	assert_false(exit_msr_write(&v));
+	assert_int_equal(v.stats.msr_refused[MSR_UNSUPPORTED], 2);
+	gpr[GPR_RCX] = MSR_MTRRCAP;
+	assert_false(exit_msr_write(&v));
+	assert_int_equal(v.stats.msr_refused[MSR_INVALID], 1);
+	deny(MSR_DC_CFG, MSR_DC_CFG, VM_MSR_READ);
+	gpr[GPR_RCX] = MSR_DC_CFG;
+	assert_false(exit_msr_read(&v));
+	assert_int_equal(v.stats.msr_refused[MSR_FILTERED], 1);
+	assert_int_equal(v.stats.msr_refused[MSR_UNSUPPORTED], 2);
+	assert_int_equal(v.stats.msr_refused[MSR_INVALID], 1);
 	assert_int_equal(gpr[GPR_RAX], 0x89abcdef);
 	assert_int_equal(gpr[GPR_RDX], 0x01234567);
 }
 
-static enum msr_result handle_read(struct x86_vcpu *vcpu __unused, uint32_t index __unused,
-				   uint64_t *slot __unused, uint64_t *value)
+enum { BOTH = VM_MSR_READ | VM_MSR_WRITE };
+
+static void filter_decides(void **state __unused)
 {
-	*value = 0;
-	return MSR_OK;
+	uint64_t value;
+
+	/* Each direction by itself. */
+	deny(MSR_DC_CFG, MSR_DC_CFG, VM_MSR_WRITE);
+	assert_int_equal(get(MSR_DC_CFG, &value), MSR_OK);
+	assert_int_equal(set(MSR_DC_CFG, 1), MSR_FILTERED);
+	assert_int_equal(*msr_stored(&v, MSR_DC_CFG), 0);
+	deny(MSR_DE_CFG, MSR_DE_CFG, VM_MSR_READ);
+	assert_int_equal(get(MSR_DE_CFG, &value), MSR_FILTERED);
+	assert_int_equal(value, 0);
+	assert_int_equal(set(MSR_DE_CFG, 3), MSR_OK);
+	/* A row of which a part is denied: the rest works on, with all of its checks. */
+	deny(MSR_MTRR_PHYSBASE0 + 4, MSR_MTRR_PHYSBASE0 + 7, BOTH);
+	for (unsigned i = 0; i < 16; i++) {
+		uint32_t index = MSR_MTRR_PHYSBASE0 + i;
+		bool denied = i >= 4 && i <= 7;
+
+		assert_int_equal(get(index, &value), denied ? MSR_FILTERED : MSR_OK);
+		assert_int_equal(set(index, BIT(12)), denied ? MSR_FILTERED : MSR_OK);
+		assert_int_equal(set(index, BIT(63)), denied ? MSR_FILTERED : MSR_INVALID);
+	}
+	deny(MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE, VM_MSR_READ);
+	assert_int_equal(set(MSR_MTRR_DEF_TYPE, BIT(8)), MSR_INVALID);
+	/* The last line that has the register decides, for its directions alone. */
+	add_range(MSR_MTRR_PHYSBASE0, MSR_MTRR_PHYSBASE0 + 5, VM_MSR_READ, true);
+	assert_int_equal(get(MSR_MTRR_PHYSBASE0 + 5, &value), MSR_OK);
+	assert_int_equal(set(MSR_MTRR_PHYSBASE0 + 5, 0), MSR_FILTERED);
+	assert_int_equal(get(MSR_MTRR_PHYSBASE0 + 6, &value), MSR_FILTERED);
+	deny(MSR_MTRR_PHYSBASE0 + 5, MSR_MTRR_PHYSBASE0 + 5, BOTH);
+	assert_int_equal(get(MSR_MTRR_PHYSBASE0 + 5, &value), MSR_FILTERED);
+	/* What is not there does not come into being, nor change its outcome. */
+	add_range(MSR_VM_HSAVE_PA, MSR_VM_HSAVE_PA, BOTH, true);
+	assert_int_equal(get(MSR_VM_HSAVE_PA, &value), MSR_UNSUPPORTED);
+	deny(0, UINT32_MAX, BOTH);
+	assert_int_equal(get(MSR_VM_HSAVE_PA, &value), MSR_UNSUPPORTED);
+	assert_int_equal(set(0xffffffff, 0), MSR_UNSUPPORTED);
+	assert_int_equal(get(MSR_PAT, &value), MSR_FILTERED);
+	all_features = false;
+	offer();
+	assert_int_equal(get(MSR_TSC_ADJUST, &value), MSR_UNSUPPORTED);
+}
+
+static void denied_by_default(void **state __unused)
+{
+	/* The row of the local APIC, which is in another room. */
+	static const struct msr_policy two[] = {
+		{"x2apic", 0x800, 0x40, MSR_STORED, MSR_STORED, .valid = ANY},
+		{"other", 0x900, 2, MSR_STORED, MSR_STORED, .valid = ANY},
+		{"before", 0x7ff, 1, MSR_STORED, MSR_STORED, .valid = ANY},
+		{"masked", 0x910, 2, MSR_STORED, MSR_STORED, .valid = 0xf},
+	};
+	uint64_t value;
+
+	filter->deny = true;
+	add_range(MSR_PAT, MSR_PAT, VM_MSR_READ, true);
+	for (unsigned n = 0; n < msr_policy_count(); n++) {
+		const struct msr_policy *p = msr_policy(n);
+		bool pat = p->index == MSR_PAT;
+
+		assert_int_equal(get(p->index, &value), pat ? MSR_OK : MSR_FILTERED);
+		assert_int_equal(set(p->index, 0), MSR_FILTERED);
+	}
+	/* x2APIC registers are never filtered, whatever the filter says. */
+	use_table(two, ARRAY_SIZE(two));
+	deny(0, UINT32_MAX, BOTH);
+	for (unsigned i = 0; i < 0x40; i++)
+		accepted(0x800 + i, i);
+	assert_int_equal(get(0x7ff, &value), MSR_FILTERED);
+	assert_int_equal(get(0x900, &value), MSR_FILTERED);
+	/* The free half of a row has its mask still. */
+	add_range(0x911, 0x911, BOTH, true);
+	assert_int_equal(set(0x910, 1), MSR_FILTERED);
+	assert_int_equal(set(0x911, 0x10), MSR_INVALID);
+	accepted(0x911, 0xf);
+	assert_false(msr_filter_denies(filter, 0x8ff, VM_MSR_READ));
+	assert_true(msr_filter_denies(filter, 0x7ff, VM_MSR_WRITE));
+}
+
+/* What the console shows is what an access does. */
+static void behaviour_in_words(void **state __unused)
+{
+	static const char *const words[] = {"rejected", "direct", "stored", "emulated", "constant"};
+
+	all_features = false;
+	feature[REG_EDX][27] = true;
+	deny(MSR_MTRR_PHYSBASE0 + 2, MSR_MTRR_PHYSBASE0 + 3, VM_MSR_READ);
+	deny(MSR_STAR, MSR_LSTAR, VM_MSR_WRITE);
+	for (unsigned n = 0; n < msr_policy_count(); n++) {
+		const struct msr_policy *p = msr_policy(n);
+
+		for (uint32_t i = p->index; i < p->index + p->count; i++) {
+			const char *rd = words[p->read], *wr = words[p->write];
+
+			if (p->index == MSR_TSC_ADJUST)
+				rd = wr = "unsupported";
+			if (i == 0x202 || i == 0x203)
+				rd = "filtered";
+			if (i == 0xc0000081 || i == 0xc0000082)
+				wr = "filtered";
+			assert_string_equal(msr_behaviour(&v, n, i, false), rd);
+			assert_string_equal(msr_behaviour(&v, n, i, true), wr);
+		}
+	}
+}
+
+/* The same row again changes nothing; another one for its registers is refused. */
+static void registering_again(void **state __unused)
+{
+	static const struct msr_policy row10 = {"a", 0x10, 2, MSR_STORED, MSR_STORED,
+						NEEDS(1, REG_EDX, 5), .valid = 3};
+	struct msr_policy other, same = row10;
+	unsigned before = msr_policy_count(), room = slots;
+	char name[] = "a";
+
+	for (unsigned i = 0; i < before; i++) {
+		const struct msr_policy *p = msr_policy(i);
+
+		assert_int_equal(msr_register(p), 0);
+		assert_ptr_equal(msr_find(p->index), p);
+	}
+	assert_int_equal(msr_policy_count(), before);
+	assert_int_equal(slots, room);
+	use_table(&row10, 1);
+	/* Not by its address. */
+	same.name = name;
+	assert_int_equal(msr_register(&same), 0);
+	assert_int_equal(msr_policy_count(), 1);
+	assert_int_equal(slots, 2);
+	assert_ptr_equal(msr_find(0x11), &row10);
+#define DIFFERS(member, with)                                     \
+	other = row10;                                            \
+	other.member = (with);                                    \
+	assert_int_equal(msr_register(&other), -S_EXIST)
+	DIFFERS(name, "b");
+	DIFFERS(index, 0xf);
+	DIFFERS(index, 0x11);
+	DIFFERS(count, 1);
+	DIFFERS(count, 3);
+	DIFFERS(read, MSR_CONSTANT);
+	DIFFERS(write, MSR_CONSTANT);
+	DIFFERS(needs.bit, 6);
+	DIFFERS(needs.reg, REG_ECX);
+	DIFFERS(needs.leaf, 2);
+	DIFFERS(needs.used, false);
+	DIFFERS(valid, 7);
+	DIFFERS(reset, 1);
+	DIFFERS(at_init, MSR_INIT_RESETS);
+	DIFFERS(rd, handle_read);
+	DIFFERS(wr, pat_write);
+	/* A refused row leaves no trace. */
+	assert_int_equal(msr_policy_count(), 1);
+	assert_null(msr_find(0xf));
+	assert_null(msr_find(0x12));
+	assert_int_equal(slots, 2);
+	other = row10;
+	other.index = 0x12;
+	assert_int_equal(msr_register(&other), 0);
+	assert_int_equal(slots, 4);
+}
+
+static void table_is_full(void **state __unused)
+{
+	static struct msr_policy many[256];
+	static const struct msr_policy big = {"big", 0x100, MSR_SLOTS - 1, MSR_STORED, MSR_STORED,
+					      .valid = 1},
+				       two = {"two", 0x10, 2, MSR_STORED, MSR_STORED, .valid = 1},
+				       one = {"one", 0x10, 1, MSR_STORED, MSR_STORED, .valid = 1};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(many); i++)
+		many[i] = (struct msr_policy)MSR_ROW_DIRECT("x", i);
+	use_table(many, 255);
+	assert_int_equal(msr_register(&many[255]), -S_NOSPC);
+	assert_int_equal(msr_register(&many[254]), 0);
+	assert_int_equal(msr_policy_count(), 255);
+	assert_null(msr_find(255));
+	/* The room for values is another limit. */
+	use_table(&big, 1);
+	assert_int_equal(msr_register(&two), -S_NOSPC);
+	assert_null(msr_find(0x10));
+	assert_int_equal(msr_register(&one), 0);
+	assert_int_equal(slots, MSR_SLOTS);
+}
+
+static void found_by_name(void **state __unused)
+{
+	assert_ptr_equal(msr_find_name("star", 4), msr_find(0xc0000081));
+	assert_null(msr_find_name("sta", 3));
+	assert_null(msr_find_name("stars", 5));
+	assert_ptr_equal(msr_find_name("starry", 4), msr_find(0xc0000081));
+	assert_null(msr_find_name("", 0));
+	/* Each by its own; and no name can be taken for a number. */
+	for (unsigned n = 0; n < msr_policy_count(); n++) {
+		const char *name = msr_policy(n)->name;
+
+		assert_ptr_equal(msr_find_name(name, strlen(name)), msr_policy(n));
+		assert_in_range(name[0], 'a', 'z');
+	}
 }
 
 static void mistakes_panic(void **state __unused)
@@ -423,87 +683,6 @@ static void mistakes_panic(void **state __unused)
 	use_table(many, 255);
 }
 
-/* APM vol. 2, 15.11: two bits for each register, reads first; by bit number, not by byte. */
-static int map_bit(const uint8_t *map, uint32_t index, bool write)
-{
-	uint64_t bit;
-
-	if (index <= 0x1fff)
-		bit = 2ull * index;
-	else if (index >= 0xc0000000 && index <= 0xc0001fff)
-		bit = 0x800 * 8 + 2ull * (index - 0xc0000000);
-	else if (index >= 0xc0010000 && index <= 0xc0011fff)
-		bit = 0x1000 * 8 + 2ull * (index - 0xc0010000);
-	else
-		return -1;
-	bit += write;
-	return map[bit / 8] >> bit % 8 & 1;
-}
-
-static void check_maps(void)
-{
-	static const uint32_t bases[] = {0, 0xc0000000, 0xc0010000};
-	const uint8_t *map, *ports;
-
-	pool_used = 0;
-	pool_size = sizeof(pool);
-	test_memory = (uintptr_t)pool - 0x100000;
-	assert_int_equal(svm_maps_init(), 0);
-	assert_true(IS_ALIGNED(svm_msrpm_pa, PAGE_SIZE) && IS_ALIGNED(svm_iopm_pa, PAGE_SIZE));
-	map = phys_to_virt(svm_msrpm_pa);
-	ports = phys_to_virt(svm_iopm_pa);
-	for (unsigned w = 0; w < ARRAY_SIZE(bases); w++) {
-		for (uint32_t i = 0; i < 0x2000; i++) {
-			uint32_t index = bases[w] + i;
-			bool rd = false, wr = false;
-
-			/* A search of its own, through the rows as they are written. */
-			for (unsigned r = 0; r < current.count; r++) {
-				const struct msr_policy *p = &current.row[r];
-
-				if (index < p->index || index >= p->index + p->count)
-					continue;
-				rd = p->read == MSR_DIRECT;
-				wr = p->write == MSR_DIRECT;
-			}
-			assert_int_equal(map_bit(map, index, false), !rd);
-			assert_int_equal(map_bit(map, index, true), !wr);
-		}
-	}
-	/* What lies behind the three ranges is all ones; every port is intercepted. */
-	for (unsigned i = 0x1800; i < 0x2000; i++)
-		assert_int_equal(map[i], 0xff);
-	for (unsigned i = 0; i < 3 * PAGE_SIZE; i++)
-		assert_int_equal(ports[i], 0xff);
-}
-
-static void permission_map(void **state __unused)
-{
-	/* Edges of the ranges, and registers with one direction only. */
-	static const struct msr_policy odd[] = {
-		MSR_ROW_DIRECT("first", 0),
-		MSR_ROW_DIRECT("last", 0x1fff),
-		{"read", 0x100, 5, MSR_DIRECT, MSR_REJECT, .reset = 0},
-		{"write", 0xc0000001, 7, MSR_REJECT, MSR_DIRECT, .reset = 0},
-		MSR_ROW_DIRECT("last of the second", 0xc0001fff),
-		MSR_ROW_DIRECT("third", 0xc0010000),
-		MSR_ROW_DIRECT("last of the third", 0xc0011fff),
-		MSR_ROW_CONSTANT("none", 0x10, 3, 0),
-		MSR_ROW_DIRECT("in no map", 0x4b564d00),
-	};
-
-	check_maps();
-	assert_int_equal(map_bit(phys_to_virt(svm_msrpm_pa), MSR_STAR, true), 0);
-	assert_int_equal(map_bit(phys_to_virt(svm_msrpm_pa), MSR_EFER, false), 1);
-	use_table(odd, ARRAY_SIZE(odd));
-	check_maps();
-	pool_used = 0;
-	pool_size = 4 * PAGE_SIZE;
-	assert_int_equal(svm_maps_init(), -S_NOMEM);
-	pool_used = pool_size;
-	assert_int_equal(svm_maps_init(), -S_NOMEM);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -517,7 +696,13 @@ int main(void)
 		cmocka_unit_test_setup(time_stamp_counter, setup),
 		cmocka_unit_test_setup(instructions, setup),
 		cmocka_unit_test_setup(mistakes_panic, setup),
-		cmocka_unit_test_setup(permission_map, setup),
+		cmocka_unit_test_setup(init_keeps_most, setup),
+		cmocka_unit_test_setup(filter_decides, setup),
+		cmocka_unit_test_setup(denied_by_default, setup),
+		cmocka_unit_test_setup(behaviour_in_words, setup),
+		cmocka_unit_test_setup(registering_again, setup),
+		cmocka_unit_test_setup(table_is_full, setup),
+		cmocka_unit_test_setup(found_by_name, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

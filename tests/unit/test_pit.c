@@ -31,14 +31,14 @@ static int setup(void **state __unused)
 	assert_int_equal(pit_init(&pit, &mock_bus, &mock_board), 0);
 	pit_reset(&pit);
 	/* To the start of a tick, so that tests may count exactly. */
-	mock_now = tick_time(tick_now() + 1);
+	mock_now = tick_time(tick_now(&pit) + 1);
 	return 0;
 }
 
 /* Lets @ticks of the PIT pass, to the start of the last one. */
 static void ticks_pass(uint64_t ticks)
 {
-	run_until(tick_time(tick_now() + ticks));
+	run_until(tick_time(tick_now(&pit) + ticks));
 }
 
 static void program(unsigned n, unsigned mode, bool bcd, uint16_t count)
@@ -119,12 +119,12 @@ static void first_byte_stops_mode_0(void **state __unused)
 /* After a billion ticks a rate generator is still on the tick. */
 static void periodic_without_drift(void **state __unused)
 {
-	uint64_t start = tick_now(), seconds = 600;
+	uint64_t start = tick_now(&pit), seconds = 600;
 
 	program(0, 2, false, 1193); /* 1000.15 Hz */
 	run_for(seconds * NS_PER_SEC);
 	assert_int_equal(irqs, seconds * PIT_HZ / 1193);
-	assert_int_equal((tick_now() - start) % 1193, 1193 - read_count(0));
+	assert_int_equal((tick_now(&pit) - start) % 1193, 1193 - read_count(0));
 	assert_int_equal(mock_fired, irqs);
 }
 
@@ -356,17 +356,18 @@ static void late_ticks_are_made_up_for(void **state __unused)
 	uint64_t last;
 
 	program(0, 2, false, 1000);
-	mock_now = tick_time(tick_now() + 20 * 1000 + 500); /* nobody looked at timers meanwhile */
+	mock_now =
+		tick_time(tick_now(&pit) + 20 * 1000 + 500); /* nobody looked at timers meanwhile */
 	run_for(0);
 	assert_int_equal(irqs, 1);
-	last = tick_now();
+	last = tick_now(&pit);
 	while (irqs < 20) { /* the others follow, but not at once */
 		unsigned before = irqs;
 
 		ticks_pass(1);
 		if (irqs != before) {
-			assert_in_range(tick_now() - last, 120, 251);
-			last = tick_now();
+			assert_in_range(tick_now(&pit) - last, 120, 251);
+			last = tick_now(&pit);
 		}
 	}
 	run_for(10 * NS_PER_SEC);
@@ -414,6 +415,88 @@ static void port_b(void **state __unused)
 	assert_in_range(changes, 65, 68); /* every 15.085 us */
 }
 
+/* What another CPU has for the time may be a little behind what this one had: a tick or two. */
+static void time_steps_back(void **state)
+{
+	for (unsigned i = 0; i < 6 * 3; i++) {
+		unsigned mode = i / 3, ticks = i % 3;
+		uint16_t before;
+		uint8_t status;
+
+		setup(state);
+		program(2, mode, false, 1000);
+		outb(0x61, 1);
+		if (!triggered_by_gate(&pit.channel[2]))
+			program(2, mode, false, 1000);
+		ticks_pass(ticks);
+		before = read_count(2);
+		status = read_status(2);
+		assert_in_range(before, 1000 - 2 * ticks, 1000);
+		mock_now -= NS_PER_US;
+		assert_int_equal(read_count(2), before);
+		assert_int_equal(read_status(2), status);
+		assert_int_equal(out2(), mode >= 2);
+	}
+}
+
+static void time_steps_back_in_a_count(void **state __unused)
+{
+	uint64_t end;
+
+	/* A count that waits is not loaded, a period that is over stays over. */
+	outb(0x61, 1);
+	program(2, 2, false, 1000);
+	outb(0x42, 0xf4);
+	outb(0x42, 0x01);
+	mock_now -= NS_PER_US;
+	assert_int_equal(read_count(2), 1000);
+	mock_now += NS_PER_US;
+	ticks_pass(1000);
+	assert_int_equal(read_count(2), 500);
+	mock_now -= NS_PER_US;
+	assert_int_equal(read_count(2), 500);
+	outb(0x61, 0);
+	mock_now -= NS_PER_US;
+	assert_int_equal(read_count(2), 500);
+	/* GATE of mode 0 goes up on a CPU that is behind the one where it went down. */
+	outb(0x61, 1);
+	program(2, 0, false, 1000);
+	ticks_pass(10);
+	outb(0x61, 0);
+	mock_now -= NS_PER_US;
+	outb(0x61, 1);
+	assert_int_equal(read_count(2), 990);
+	end = mock_now + 2 * NS_PER_US;
+	while (mock_now < end) {
+		run_for(100);
+		assert_in_range(read_count(2), 988, 990);
+	}
+}
+
+/* No tick is lost, made up or moved, wherever time steps back. */
+static void time_steps_back_before_ticks(void **state)
+{
+	for (unsigned ticks = 0; ticks < 2002; ticks += ticks % 1000 < 3 ? 1 : 499) {
+		uint64_t start, from;
+
+		setup(state);
+		program(0, 2, false, 1000);
+		start = mock_now;
+		from = tick_now(&pit);
+		ticks_pass(ticks);
+		assert_int_equal(read_count(0), 1000 - ticks % 1000);
+		mock_now -= NS_PER_US;
+		/* Which arms the timer anew. */
+		outb(0x40, 0xe8);
+		outb(0x40, 0x03);
+		assert_int_equal(armed_timers(), 1);
+		run_until(start + NS_PER_SEC);
+		assert_int_equal(irqs, (tick_now(&pit) - from) / 1000);
+		assert_int_equal(read_count(0), 1000 - (tick_now(&pit) - from) % 1000);
+		assert_int_equal(mock_fired, irqs);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -434,6 +517,9 @@ int main(void)
 		cmocka_unit_test_setup(late_ticks_are_made_up_for, setup),
 		cmocka_unit_test_setup(calibration_loop, setup),
 		cmocka_unit_test_setup(port_b, setup),
+		cmocka_unit_test_setup(time_steps_back, setup),
+		cmocka_unit_test_setup(time_steps_back_in_a_count, setup),
+		cmocka_unit_test_setup(time_steps_back_before_ticks, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

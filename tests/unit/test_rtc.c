@@ -274,6 +274,59 @@ static void alarm_delay_is_the_first_match(void **state __unused)
 	}
 }
 
+/* What another CPU has for the time may be a little behind what this one had. */
+static void time_steps_back(void **state __unused)
+{
+	alarm_at(0xff, 0xff, 0x30);
+	run_for(NS_PER_SEC);
+	check_bcd(0x20240301, 0x000000, 6);
+	assert_int_equal(get(0x0c), 0x50);
+	mock_now -= NS_PER_US;
+	check_bcd(0x20240301, 0x000000, 6);
+	assert_int_equal(get(0x0a), 0x26);
+	assert_int_equal(get(0x0c), 0);
+	mock_now += NS_PER_US;
+	check_bcd(0x20240301, 0x000000, 6);
+	assert_int_equal(get(0x0c), 0);
+	run_for(NS_PER_SEC - 1);
+	check_bcd(0x20240301, 0x000000, 6);
+	assert_int_equal(get(0x0c), 0x40);
+	run_for(1);
+	check_bcd(0x20240301, 0x000001, 6);
+	assert_int_equal(get(0x0c), 0x50);
+	/* When the divider is released, and when the guest is reset. */
+	set(0x0a, 0x70);
+	set(0x0a, 0x26);
+	mock_now -= NS_PER_US;
+	check_bcd(0x20240301, 0x000001, 6);
+	run_for(NS_PER_SEC / 2 + NS_PER_US);
+	check_bcd(0x20240301, 0x000002, 6);
+	mock_now -= NS_PER_US;
+	rtc_reset(&rtc, &settings);
+	check_bcd(0x20240301, 0x000002, 6);
+}
+
+static void time_steps_back_between_interrupts(void **state __unused)
+{
+	set(0x0b, 0x72); /* periodic, alarm and update */
+	alarm_at(0xff, 0xff, 0x30);
+	get(0x0c);
+	irqs = 0;
+	for (unsigned i = 0; i < 3 * 1024; i++) {
+		uint64_t at = rtc.timer.expires;
+
+		assert_int_equal(armed_timers(), 1);
+		run_until(at);
+		assert_int_equal(irqs, i + 1);
+		mock_now -= NS_PER_US;
+		assert_int_equal(get(0x0c) & ~0x10, 0xc0);
+		assert_int_equal(get(0x0c), 0);
+		/* The next one is not the same again. */
+		assert_true(rtc.timer.expires > at + 2 * NS_PER_US);
+	}
+	check_bcd(0x20240301, 0x000002, 6);
+}
+
 static void memory_sizes(void **state __unused)
 {
 	assert_int_equal(get(0x15) | get(0x16) << 8, 640);
@@ -332,6 +385,8 @@ int main(void)
 		cmocka_unit_test_setup(periodic_interrupt, setup),
 		cmocka_unit_test_setup(alarm, setup),
 		cmocka_unit_test_setup(alarm_delay_is_the_first_match, setup),
+		cmocka_unit_test_setup(time_steps_back, setup),
+		cmocka_unit_test_setup(time_steps_back_between_interrupts, setup),
 		cmocka_unit_test_setup(memory_sizes, setup),
 		cmocka_unit_test(calendar_matches_the_host),
 	};

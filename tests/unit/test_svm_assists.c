@@ -95,6 +95,7 @@ UNUSED_HERE(void, svm_note_shadow, (struct svm_vcpu * s __unused), )
 UNUSED_HERE(bool, svm_stepped, (struct svm_vcpu * s __unused), false)
 UNUSED_HERE(void, svm_dump, (struct x86_vcpu * v __unused), )
 UNUSED_HERE(bool, exit_xsetbv, (struct x86_vcpu * v __unused), false)
+UNUSED_HERE(bool, exit_cr4_write, (struct x86_vcpu * v __unused, unsigned gpr __unused), false)
 UNUSED_HERE(void, x86_raise, (struct x86_vcpu * v __unused, uint8_t n __unused), )
 UNUSED_HERE(void, x86_raise_error,
 	    (struct x86_vcpu * v __unused, uint8_t n __unused, uint32_t e __unused), )

@@ -22,7 +22,7 @@ static struct x86_vcpu v;
 static int irq;			       /* pending vector of the mock interrupt controller, or -1 */
 static int irq_of_timer;	       /* becomes pending when the timer is looked at, or -1 */
 static unsigned inits, resets, closes; /* calls of init(), vcpu_reset(), fetch_close() */
-static unsigned startups, msr_resets, timers;
+static unsigned startups, msr_resets, msr_inits, timers;
 static unsigned vm_resets, vm_kills;
 static uint32_t loaded;	   /* groups that were asked for */
 static uint32_t meanwhile; /* requests that come while the vCPU does what it was asked for */
@@ -43,6 +43,13 @@ void vm_kill(struct vm *m, const char *fmt __unused, ...)
 {
 	assert_ptr_equal(m, &vm);
 	vm_kills++;
+}
+
+void msr_reset_by_init(struct x86_vcpu *vcpu)
+{
+	assert_ptr_equal(vcpu, &v);
+	assert_int_equal(msr_inits, resets); /* before the vendor's, which may take values */
+	msr_inits++;
 }
 
 void msr_reset(struct x86_vcpu *vcpu)
@@ -89,9 +96,10 @@ static uint8_t source_startup(struct x86_vcpu *vcpu)
 /* What the vendor's reset leaves behind (SDM vol. 3, table 9-1), as far as it matters here. */
 enum { RESET_RIP = 0xfff0, RESET_CS = 0xf000, RESET_DS = 0x1234, RESET_RAX = 0x77 };
 
-static void mock_reset(struct x86_vcpu *vcpu)
+static void mock_reset(struct x86_vcpu *vcpu, bool init)
 {
 	assert_ptr_equal(vcpu, &v);
+	assert_true(init);
 	assert_int_equal(v.avail | v.dirty, 0);
 	resets++;
 	others_ask();
@@ -140,7 +148,7 @@ static void start_as(unsigned id)
 	v.events = (struct x86_events){.nmi_pending = 2, .exception_valid = true};
 	x86_vcpu_reset(&v);
 	irq = irq_of_timer = -1;
-	inits = resets = closes = startups = msr_resets = timers = 0;
+	inits = resets = closes = startups = msr_resets = msr_inits = timers = 0;
 	vm_resets = vm_kills = 0;
 	loaded = meanwhile = 0;
 }
@@ -259,6 +267,7 @@ static void init_stops(void **state __unused)
 	assert_false(v.events.exception_valid);
 	/* SDM vol. 3, table 9-1: these stay. */
 	assert_int_equal(msr_resets, 0);
+	assert_int_equal(msr_inits, 1);
 	assert_int_equal(v.tsc_adjust, 5);
 	assert_int_equal(v.msr[3], 6);
 	assert_int_equal(v.xcr0, 7);

@@ -14,7 +14,7 @@ static bool is_known(uint32_t basic)
 {
 	static const uint8_t known[] = {
 		0, 1, 2, 3, 7, 8, 9, 10, 11, 12, 13, 15, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27,
-		28, 30, 31, 32, 36, 39, 40, 44, 45, 48, 49, 50, 52, 53, 54, 55, 56, 59, 60, 70,
+		28, 30, 31, 32, 36, 39, 40, 44, 45, 48, 49, 50, 52, 53, 54, 55, 56, 57, 59, 60, 61, 70,
 		76, 77, 84, 85,
 	};
 
@@ -321,8 +321,8 @@ static void pause_loop(void **state __unused)
 
 static void refused_instructions(void **state __unused)
 {
-	static const uint8_t undefined[] = {11, 19, 20, 21, 22, 23, 24, 25, 26, 27,
-					    36, 39, 50, 53, 59, 60, 70, 76, 77};
+	static const uint8_t undefined[] = {11, 19, 20, 21, 22, 23, 24, 25, 26, 27, 36,
+					    39, 50, 53, 57, 59, 60, 61, 70, 76, 77};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(undefined); i++) {
 		setup(NULL);

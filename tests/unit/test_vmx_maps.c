@@ -1,66 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* VMX's I/O and MSR bitmaps, bit by bit against the policy that they are made from. */
+/* VMX's I/O and MSR bitmaps, bit by bit against the manual's layout. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "panic_mock.h"
+#include "msr_maps_mock.h"
 #include "vmx_cpu_mock.h"
-#include "socle/cpu/features.h"
-#include "../../arch/x86/guest/msr.c"
-/* The table of the tree is one of two here: see use_table(). */
-#undef MSR_POLICIES
-#define MSR_POLICIES(rows)                                                 \
-	static const struct msr_rows real_rows = {rows, ARRAY_SIZE(rows)}; \
-	static const struct msr_rows *const real_entry __unused = &real_rows
-#include "../../arch/x86/guest/msr_table.c"
 #include "../../arch/x86/vmx/maps.c"
 
-uintptr_t test_memory;
-struct cpu_info cpu_info;
 struct vmx_caps vmx_caps;
-const struct vendor *vendor;
 
-/* The one entry of the linker's table; what it leads to changes from test to test. */
-static struct msr_rows current;
-static const struct msr_rows *const current_entry SECTION_ENTRY(msr_policies) = &current;
-
-static void use_table(const struct msr_policy *first, unsigned count)
-{
-	current = (struct msr_rows){first, count};
-	msr_init();
-}
-
-bool cpuid_guest_bit(const struct guest_cpuid *t __unused, uint32_t leaf __unused,
-		     unsigned reg __unused, unsigned bit __unused)
-{
-	return true;
-}
-
-uint64_t x86_guest_tsc(const struct x86_vcpu *v __unused)
-{
-	return 0;
-}
-
-void pvclock_update(struct x86_vcpu *v __unused)
-{
-}
-
-/* Exactly what the maps need, so that ASan sees a write past their ends. */
-static uint8_t *pool[2];
-static unsigned pools, pools_max;
-
-void *pages_alloc(size_t bytes, uint32_t owner)
-{
-	assert_int_equal(owner, OWNER_CORE);
-	assert_int_equal(bytes, 2 * PAGE_SIZE);
-	if (pools == pools_max)
-		return NULL;
-	pool[pools] = calloc(1, bytes);
-	return pool[pools++];
-}
+static struct vmx_vcpu guest, second;
 
 /* With APIC virtualization: three registers, one of each kind. */
 enum { X2APIC_READ = 0x802, X2APIC_WRITE = 0x83f, X2APIC_BOTH = 0x808 };
@@ -72,41 +24,9 @@ void vmx_apicv_msrs(void (*visit)(uint32_t index, bool read, bool write, void *m
 	visit(X2APIC_BOTH, true, true, map);
 }
 
-static int setup(void **state __unused)
-{
-	pools = 0;
-	pools_max = 2;
-	vmx_caps.apicv = false;
-	use_table(real_rows.row, real_rows.count);
-	return 0;
-}
-
-static int teardown(void **state __unused)
-{
-	while (pools)
-		free(pool[--pools]);
-	return 0;
-}
-
 static const uint8_t *at(uint64_t pa)
 {
 	return phys_to_virt(pa);
-}
-
-/* SDM vol. 3, 24.6.9: a 1 makes an exit. Reads of low and high MSRs, then writes of both. */
-static bool exits_on(const uint8_t *map, uint32_t index, bool write)
-{
-	unsigned block = (write ? 0x800 : 0) + (index >= 0xc0000000 ? 0x400 : 0);
-	uint32_t bit = index & 0x1fff;
-
-	return map[block + bit / 8] >> bit % 8 & 1;
-}
-
-static bool direct(uint32_t index, bool write)
-{
-	const struct msr_policy *p = msr_find(index);
-
-	return p && (write ? p->write : p->read) == MSR_DIRECT;
 }
 
 static bool x2apic_direct(uint32_t index, bool write)
@@ -114,72 +34,126 @@ static bool x2apic_direct(uint32_t index, bool write)
 	return index == X2APIC_BOTH || index == (write ? X2APIC_WRITE : X2APIC_READ);
 }
 
-static void compare(uint64_t pa, bool x2apic)
+/*
+ * SDM vol. 3, 24.6.9: 1 KiB each for reads of 0 to 0x1fff, reads of 0xc0000000 to 0xc0001fff,
+ * writes of the former, writes of the latter; a 1 makes an exit.
+ */
+static void compare_map(uint64_t pa, bool x2apic)
 {
-	static const uint32_t bases[] = {0, 0xc0000000};
+	static const struct {
+		uint32_t first;
+		bool write;
+	} parts[] = {{0, false}, {0xc0000000, false}, {0, true}, {0xc0000000, true}};
+	static uint8_t expected[PAGE_SIZE];
 
-	for (unsigned i = 0; i < 2 * ARRAY_SIZE(bases); i++) {
+	memset(expected, 0xff, sizeof(expected));
+	for (unsigned part = 0; part < 4; part++) {
 		for (uint32_t n = 0; n < 0x2000; n++) {
-			uint32_t index = bases[i / 2] + n;
-			bool write = i % 2;
-			bool may = direct(index, write) || (x2apic && x2apic_direct(index, write));
+			uint32_t index = parts[part].first + n;
 
-			if (exits_on(at(pa), index, write) == may)
-				fail_msg("%s of %#x", write ? "write" : "read", index);
+			if (must_be_direct(index, parts[part].write) ||
+			    (x2apic && x2apic_direct(index, parts[part].write)))
+				expected[part * 1024 + n / 8] -= 1 << n % 8;
 		}
+	}
+	for (unsigned i = 0; i < PAGE_SIZE; i++)
+		if (at(pa)[i] != expected[i])
+			fail_msg("byte %#x is %#x, not %#x", i, at(pa)[i], expected[i]);
+}
+
+static void make_maps(void)
+{
+	guest = second = (struct vmx_vcpu){.x.base.vm = &vm};
+	second.x.base.id = 1;
+	vm.vcpu[0] = &guest.x.base;
+	msr_create(&guest.x);
+	assert_int_equal(vmx_msr_maps(&guest.x), 0);
+	assert_int_equal(vmx_msr_maps(&second.x), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(IS_ALIGNED(guest.msr_bitmap_pa[i], PAGE_SIZE));
+		/* The VM's other vCPUs have the same maps. */
+		assert_true(second.msr_bitmap_pa[i] == guest.msr_bitmap_pa[i]);
 	}
 }
 
-static void every_bit_follows_the_policy(void **state __unused)
+static void compare(void)
 {
-	assert_int_equal(vmx_maps_init(), 0);
-	compare(vmx_msr_bitmap_pa[0], false);
-	compare(vmx_msr_bitmap_pa[1], false);
-	/* Some that everyone relies on, by number. */
-	assert_false(exits_on(at(vmx_msr_bitmap_pa[0]), 0xc0000082, true));
-	assert_false(exits_on(at(vmx_msr_bitmap_pa[0]), 0xc0000100, false));
-	assert_true(exits_on(at(vmx_msr_bitmap_pa[0]), 0xc0000080, true));
-	assert_true(exits_on(at(vmx_msr_bitmap_pa[0]), 0x480, false));
-	assert_true(exits_on(at(vmx_msr_bitmap_pa[0]), 0x6e0, true));
+	for (unsigned apicv = 0; apicv < 2; apicv++) {
+		vmx_caps.apicv = apicv;
+		make_maps();
+		assert_int_equal(pools, 1 + apicv);
+		compare_map(guest.msr_bitmap_pa[0], false);
+		compare_map(guest.msr_bitmap_pa[1], apicv);
+		maps_teardown(NULL);
+	}
 }
 
-static void x2apic_has_a_map_of_its_own(void **state __unused)
+static void every_bit(void **state __unused)
+{
+	for_each_filter(compare);
+}
+
+static bool exits_on(unsigned map, uint32_t index, bool write)
+{
+	unsigned block = (write ? 0x800 : 0) + (index >= 0xc0000000 ? 0x400 : 0);
+	uint32_t bit = index & 0x1fff;
+
+	return at(guest.msr_bitmap_pa[map])[block + bit / 8] >> bit % 8 & 1;
+}
+
+/* Some that everyone relies on, by number. */
+static void by_number(void **state __unused)
+{
+	vmx_caps.apicv = false;
+	make_maps();
+	assert_false(exits_on(0, 0xc0000082, true));
+	assert_false(exits_on(0, 0xc0000100, false));
+	assert_true(exits_on(0, 0xc0000080, true));
+	assert_true(exits_on(0, 0x480, false));
+	assert_true(exits_on(0, 0x6e0, true));
+}
+
+/* What CPUID does not show is not there, even if the CPU could do it by itself. */
+static void x2apic_is_hidden(void **state __unused)
 {
 	vmx_caps.apicv = true;
-	assert_int_equal(vmx_maps_init(), 0);
-	assert_int_equal(vmx_msr_bitmap_pa[1], vmx_msr_bitmap_pa[0] + PAGE_SIZE);
-	compare(vmx_msr_bitmap_pa[0], false);
-	compare(vmx_msr_bitmap_pa[1], true);
+	has_x2apic = false;
+	make_maps();
+	compare_map(guest.msr_bitmap_pa[0], false);
+	compare_map(guest.msr_bitmap_pa[1], false);
 }
 
 /* Both ends of both ranges, one direction alone, and what the map has no bit for. */
 static void edges(void **state __unused)
 {
 	static const struct msr_policy odd[] = {
-		{.name = "first", .index = 0, .count = 1, .read = MSR_DIRECT, .write = MSR_DIRECT},
+		MSR_ROW_DIRECT("first", 0),
 		{.name = "reads", .index = 0x100, .count = 9, .read = MSR_DIRECT},
 		{.name = "writes", .index = 0x200, .count = 9, .write = MSR_DIRECT},
-		{.name = "last", .index = 0x1fff, .count = 1, .read = MSR_DIRECT,
-		 .write = MSR_DIRECT},
-		{.name = "high", .index = 0xc0000000, .count = 1, .read = MSR_DIRECT,
-		 .write = MSR_DIRECT},
-		{.name = "end", .index = 0xc0001fff, .count = 1, .read = MSR_DIRECT,
-		 .write = MSR_DIRECT},
+		MSR_ROW_DIRECT("last", 0x1fff),
+		MSR_ROW_DIRECT("high", 0xc0000000),
+		MSR_ROW_DIRECT("end", 0xc0001fff),
 		{.name = "amd", .index = 0xc0010000, .count = 0x2000, .read = MSR_DIRECT,
 		 .write = MSR_DIRECT},
 		{.name = "kvm", .index = 0x4b564d00, .count = 2, .read = MSR_DIRECT,
 		 .write = MSR_DIRECT},
 	};
+	unsigned clear = 0;
 
+	vmx_caps.apicv = false;
 	use_table(odd, ARRAY_SIZE(odd));
-	assert_int_equal(vmx_maps_init(), 0);
-	compare(vmx_msr_bitmap_pa[0], false);
-	compare(vmx_msr_bitmap_pa[1], false);
-	assert_false(exits_on(at(vmx_msr_bitmap_pa[0]), 0x100, false));
-	assert_true(exits_on(at(vmx_msr_bitmap_pa[0]), 0x100, true));
-	assert_true(exits_on(at(vmx_msr_bitmap_pa[0]), 0x208, false));
-	assert_false(exits_on(at(vmx_msr_bitmap_pa[0]), 0x208, true));
-	assert_false(exits_on(at(vmx_msr_bitmap_pa[0]), 0xc0001fff, true));
+	make_maps();
+	for (uint32_t i = 0; i < 9; i++) {
+		assert_true(!exits_on(0, 0x100 + i, false) && exits_on(0, 0x100 + i, true));
+		assert_true(exits_on(0, 0x200 + i, false) && !exits_on(0, 0x200 + i, true));
+	}
+	for (unsigned k = 0; k < 2; k++)
+		assert_false(exits_on(0, 0, k) || exits_on(0, 0x1fff, k) ||
+			     exits_on(0, 0xc0000000, k) || exits_on(0, 0xc0001fff, k));
+	/* And no other bit. */
+	for (unsigned i = 0; i < PAGE_SIZE; i++)
+		clear += 8 - (unsigned)__builtin_popcount(at(guest.msr_bitmap_pa[0])[i]);
+	assert_int_equal(clear, 9 + 9 + 4 * 2);
 }
 
 static void beyond_the_edges(void **state __unused)
@@ -197,30 +171,39 @@ static void beyond_the_edges(void **state __unused)
 /* SDM vol. 3, 24.6.4: bitmap A has ports up to 0x7fff, B the others. */
 static void all_ports_exit(void **state __unused)
 {
+	pool_owner = OWNER_CORE;
 	assert_int_equal(vmx_maps_init(), 0);
 	assert_int_equal(vmx_io_bitmap_pa[1], vmx_io_bitmap_pa[0] + PAGE_SIZE);
 	for (unsigned i = 0; i < 2 * PAGE_SIZE; i++)
 		assert_int_equal(at(vmx_io_bitmap_pa[0])[i], 0xff);
-	assert_true(vmx_io_bitmap_pa[0] != vmx_msr_bitmap_pa[0]);
 }
 
+/* What was taken goes back. */
 static void without_memory(void **state __unused)
 {
+	vmx_caps.apicv = true;
+	guest = (struct vmx_vcpu){.x.base.vm = &vm};
 	for (pools_max = 0; pools_max < 2; pools_max++) {
-		assert_int_equal(vmx_maps_init(), -S_NOMEM);
-		teardown(NULL);
+		freed = 0;
+		assert_int_equal(vmx_msr_maps(&guest.x), -S_NOMEM);
+		assert_int_equal(freed, pools_max);
+		maps_teardown(NULL);
 	}
+	pools_max = 0;
+	pool_owner = OWNER_CORE;
+	assert_int_equal(vmx_maps_init(), -S_NOMEM);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(every_bit_follows_the_policy, setup, teardown),
-		cmocka_unit_test_setup_teardown(x2apic_has_a_map_of_its_own, setup, teardown),
-		cmocka_unit_test_setup_teardown(edges, setup, teardown),
+		cmocka_unit_test_setup_teardown(every_bit, maps_setup, maps_teardown),
+		cmocka_unit_test_setup_teardown(by_number, maps_setup, maps_teardown),
+		cmocka_unit_test_setup_teardown(x2apic_is_hidden, maps_setup, maps_teardown),
+		cmocka_unit_test_setup_teardown(edges, maps_setup, maps_teardown),
 		cmocka_unit_test(beyond_the_edges),
-		cmocka_unit_test_setup_teardown(all_ports_exit, setup, teardown),
-		cmocka_unit_test_setup_teardown(without_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(all_ports_exit, maps_setup, maps_teardown),
+		cmocka_unit_test_setup_teardown(without_memory, maps_setup, maps_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,12 +39,6 @@ status_t guest_read(struct guest_mem *mem, uint64_t gpa, void *dst, size_t len)
 	return pdpt_in_memory ? 0 : -S_FAULT;
 }
 
-bool cpuid_guest_bit(const struct guest_cpuid *t __unused, uint32_t leaf __unused,
-		     unsigned reg __unused, unsigned bit __unused)
-{
-	return true;
-}
-
 /* Not used here: MOV to CR has a test of its own. */
 bool exit_cr8_access(struct x86_vcpu *v __unused, bool write __unused, unsigned gpr __unused)
 {
@@ -366,8 +360,8 @@ static void kept_registers_change_hands(void **state __unused)
 	static const uint32_t msr[KEPT_MSRS] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK,
 						MSR_KERNEL_GS_BASE};
 
-	vmx_switch_reset(&guest);
-	vmx_switch_reset(&other);
+	vmx_switch_reset(&guest, false);
+	vmx_switch_reset(&other, false);
 	assert_int_equal(guest.dr6, 0xffff0ff0);
 	vmx_switch_to(&guest);
 	assert_true(vmx_is_resident(&guest));
@@ -397,8 +391,19 @@ static void kept_registers_change_hands(void **state __unused)
 	assert_true(vmx_is_resident(&guest));
 	for (unsigned i = 0; i < KEPT_MSRS; i++)
 		*cpu_msr(msr[i]) = 0x100 + i;
+	/* An INIT leaves the MSRs (SDM vol. 3, table 9-1), in the CPU or not, and them alone. */
+	mock_cr2 = 0x9000;
+	vmx_switch_reset(&guest, true);
+	assert_false(vmx_is_resident(&guest));
+	for (unsigned i = 0; i < KEPT_MSRS; i++)
+		*cpu_msr(msr[i]) = 0;
+	vmx_switch_reset(&guest, true);
+	assert_int_equal(guest.cr2, 0);
+	vmx_switch_to(&guest);
+	for (unsigned i = 0; i < KEPT_MSRS; i++)
+		assert_int_equal(*cpu_msr(msr[i]), 0x100 + i);
 	/* A reset takes them out of the CPU: what is there is nobody's. */
-	vmx_switch_reset(&guest);
+	vmx_switch_reset(&guest, false);
 	assert_false(vmx_is_resident(&guest));
 	vmx_switch_to(&guest);
 	for (unsigned i = 0; i < KEPT_MSRS; i++)
@@ -411,8 +416,8 @@ static void released(void **state __unused)
 	static const uint32_t msr[] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK,
 				       MSR_KERNEL_GS_BASE};
 
-	vmx_switch_reset(&guest);
-	vmx_switch_reset(&other);
+	vmx_switch_reset(&guest, false);
+	vmx_switch_reset(&other, false);
 	vmx_switch_to(&guest);
 	for (unsigned i = 0; i < KEPT_MSRS; i++)
 		*cpu_msr(msr[i]) = 0x200 + i;

@@ -8,6 +8,17 @@
 #include <string.h>
 
 #include "socle/cpu/regs.h"
+#include "socle/guest/walk.h"
+
+/* Another vCPU may come in behind each read of an entry. */
+static void come_in(const volatile void *entry);
+#undef READ_ONCE
+#define READ_ONCE(x)                                                   \
+	({                                                             \
+		__typeof__(x) read_ = *(volatile __typeof__(x) *)&(x); \
+		come_in(&(x));                                         \
+		read_;                                                 \
+	})
 #include "../../arch/x86/guest/walk.c"
 
 struct cpu_info cpu_info = {.phys_bits = 40};
@@ -16,16 +27,37 @@ struct cpu_info cpu_info = {.phys_bits = 40};
 enum { PAGES = 8, RAM = 0x200000 };
 static uint8_t ram[PAGES][PAGE_SIZE] __aligned(4096);
 static unsigned ram_reads, change_at; /* another vCPU changes an entry before that read; 0: none */
-static uint64_t *change_slot;
+static uint64_t *change_slot, change_by = MASK(51, 12);
 
 void *guest_ptr(struct guest_mem *mem __unused, uint64_t gpa)
 {
 	ram_reads++;
 	if (ram_reads == change_at)
-		*change_slot ^= MASK(51, 12);
+		*change_slot ^= change_by;
 	if (gpa < RAM || gpa >= RAM + sizeof(ram))
 		return NULL;
 	return (uint8_t *)ram + (gpa - RAM);
+}
+
+static const volatile void *raced; /* the entry that it changes; NULL: none */
+static uint64_t race_becomes;	   /* to what, in turn with what was there; as often as: */
+static unsigned races, race_size = sizeof(uint64_t);
+
+static void come_in(const volatile void *entry)
+{
+	uint64_t old;
+
+	if (entry != raced || !races)
+		return;
+	races--;
+	if (race_size == sizeof(uint64_t)) {
+		old = *(uint64_t *)entry;
+		*(uint64_t *)entry = race_becomes;
+	} else {
+		old = *(uint32_t *)entry;
+		*(uint32_t *)entry = (uint32_t)race_becomes;
+	}
+	race_becomes = old;
 }
 
 static struct vm vm;
@@ -364,6 +396,136 @@ static void trail_has_what_was_read(void **state __unused)
 	}
 }
 
+/* From now on, @count reads of @slot find there what it is, and @other, in turn. */
+static void race(void *slot, unsigned size, uint64_t other, unsigned count)
+{
+	raced = slot;
+	race_size = size;
+	race_becomes = other;
+	races = count;
+}
+
+static void entry_changes_before_its_mark(void **state __unused)
+{
+	mode_long(0);
+	long_tables();
+	/* Another page: the bits are set where it is, and in nothing that was not used. */
+	race(entry(3, 300), 8, 0x1111000 | ALL_RIGHTS, 1);
+	translates(LA, EMUL_WRITE, 0x1111123);
+	assert_int_equal(*entry(3, 300), 0x1111000 | ALL_RIGHTS | ACCESSED | DIRTY);
+	/* No page any more. What is not present is the guest's, all of it. */
+	long_tables();
+	race(entry(3, 300), 8, 0xabcde0, 1);
+	faults(LA, EMUL_WRITE, PF_W);
+	assert_int_equal(*entry(3, 300), 0xabcde0);
+	/* Another table. */
+	long_tables();
+	*entry(4, 300) = 0x2222000 | ALL_RIGHTS;
+	race(entry(2, 42), 8, TABLE(4) | ALL_RIGHTS, 1);
+	translates(LA, 0, 0x2222123);
+	assert_int_equal(*entry(2, 42), TABLE(4) | ALL_RIGHTS | ACCESSED);
+	assert_int_equal(*entry(3, 300) & ACCESSED, 0);
+	/* The rights are those of what was used at last. */
+	long_tables();
+	*entry(1, 7) = TABLE(2) | P | NX;
+	race(entry(1, 7), 8, TABLE(2) | ALL_RIGHTS, 1);
+	translates(LA, EMUL_USER | EMUL_WRITE, 0x9876543123ull);
+	long_tables();
+	*entry(1, 7) = TABLE(2) | P | NX;
+	race(entry(1, 7), 8, TABLE(2) | ALL_RIGHTS, 1);
+	translates(LA, EMUL_FETCH, 0x9876543123ull);
+	/* What has its bits is not looked at again. */
+	long_tables();
+	*entry(3, 300) |= ACCESSED | DIRTY;
+	race(entry(3, 300), 8, 0, 1);
+	translates(LA, EMUL_WRITE, 0x9876543123ull);
+	assert_int_equal(*entry(3, 300), 0);
+	/* A few times. */
+	long_tables();
+	race(entry(0, 511), 8, TABLE(1) | ALL_RIGHTS | BIT(9), 5);
+	translates(LA, EMUL_WRITE, 0x9876543123ull);
+	assert_int_equal(*entry(0, 511), TABLE(1) | ALL_RIGHTS | BIT(9) | ACCESSED);
+	assert_int_equal(races, 0);
+}
+
+static void short_entry_changes_before_its_mark(void **state __unused)
+{
+	mode(CR0_PG | CR0_WP, CR4_PSE, 0);
+	*entry32(0, 0) = TABLE(1) | ALL_RIGHTS;
+	*entry32(1, 6) = 0x3333000 | ALL_RIGHTS;
+	*entry32(1, 7) = 0x4444000 | ALL_RIGHTS;
+	race(entry32(1, 7), 4, 0x5555000 | ALL_RIGHTS, 1);
+	translates(0x7abc, EMUL_WRITE, 0x5555abc);
+	assert_int_equal(*entry32(1, 7), 0x5555000 | ALL_RIGHTS | ACCESSED | DIRTY);
+	assert_int_equal(*entry32(1, 6), 0x3333000 | ALL_RIGHTS);
+	/* A neighbour's change is none. */
+	race(entry32(1, 7), 4, 0x5555000 | ALL_RIGHTS, 1);
+	translates(0x6abc, EMUL_WRITE, 0x3333abc);
+	assert_int_equal(races, 1);
+	race(entry32(0, 0), 4, 0, 1);
+	*entry32(0, 0) = TABLE(1) | ALL_RIGHTS;
+	faults(0x7abc, 0, 0);
+	assert_int_equal(*entry32(0, 0), 0);
+}
+
+/* It ends, and no page that is written is left without its dirty bit. */
+static void entry_changes_all_the_time(void **state __unused)
+{
+	const uint64_t page = 0x9876543000ull | ALL_RIGHTS, other = 0x1111000 | ALL_RIGHTS;
+
+	mode_long(0);
+	long_tables();
+	race(entry(3, 300), 8, other, 1000);
+	assert_int_equal(x86_walk(&v, LA, EMUL_WRITE, &gpa, &x), EMUL_RETRY);
+	assert_in_range(races, 900, 999);
+	assert_true(*entry(3, 300) == page || *entry(3, 300) == other);
+	/* The table above it, which has no such bit. */
+	long_tables();
+	race(entry(2, 42), 8, TABLE(3) | ALL_RIGHTS | BIT(9), 1000);
+	translates(LA, EMUL_WRITE, 0x9876543123ull);
+	assert_int_equal(*entry(2, 42) & ACCESSED, 0);
+	assert_int_equal(*entry(3, 300), page | ACCESSED | DIRTY);
+	/* What is read or fetched. */
+	for (unsigned i = 0; i < 2; i++) {
+		long_tables();
+		race(entry(3, 300), 8, other, 1000);
+		assert_int_equal(x86_walk(&v, LA, i ? EMUL_FETCH : EMUL_USER, &gpa, &x), EMUL_OK);
+		assert_true(gpa == 0x9876543123ull || gpa == 0x1111123);
+		assert_true(*entry(3, 300) == page || *entry(3, 300) == other);
+	}
+	races = 0;
+}
+
+/* Of attempts that failed nothing is left in a trail. */
+static void trail_of_the_last_attempt(void **state __unused)
+{
+	struct walk_trail trail;
+
+	mode_long(0);
+	long_tables();
+	race(entry(3, 300), 8, 0x1111000 | ALL_RIGHTS, 1);
+	/* Between the attempts, which read 4 entries each, the table becomes a page of 1 GiB. */
+	ram_reads = 0;
+	change_at = 5;
+	change_slot = entry(1, 7);
+	change_by = (TABLE(2) | ALL_RIGHTS | ACCESSED) ^ (0x8040000000ull | ALL_RIGHTS | PS);
+	assert_true(x86_walk_trail(&v, LA, EMUL_FETCH, &gpa, &trail));
+	change_at = 0;
+	change_by = MASK(51, 12);
+	assert_int_equal(gpa, 0x8040000000ull + (42 << 21) + (300 << 12) + 0x123);
+	assert_true(walk_trail_holds(&trail));
+	*entry(2, 42) = *entry(3, 300) = 0;
+	assert_true(walk_trail_holds(&trail));
+	*entry(1, 7) ^= BIT(30);
+	assert_false(walk_trail_holds(&trail));
+	/* What was not marked is not what a trail holds by. */
+	long_tables();
+	race(entry(3, 300), 8, 0x1111000 | ALL_RIGHTS, 1000);
+	assert_true(x86_walk_trail(&v, LA, EMUL_FETCH, &gpa, &trail));
+	races = 0;
+	assert_false(walk_trail_holds(&trail));
+}
+
 static void tables_outside_memory(void **state __unused)
 {
 	static const uint64_t outside[] = {0, RAM - PAGE_SIZE, RAM + sizeof(ram), 0xfee00000,
@@ -422,6 +584,10 @@ int main(void)
 		cmocka_unit_test(reserved_bits_in_long_mode),
 		cmocka_unit_test(accessed_and_dirty),
 		cmocka_unit_test(trail_has_what_was_read),
+		cmocka_unit_test(entry_changes_before_its_mark),
+		cmocka_unit_test(short_entry_changes_before_its_mark),
+		cmocka_unit_test(entry_changes_all_the_time),
+		cmocka_unit_test(trail_of_the_last_attempt),
 		cmocka_unit_test(tables_outside_memory),
 		cmocka_unit_test(hostile_tables),
 	};

@@ -41,7 +41,7 @@ static uint32_t apic_read(enum apic_register reg)
 static void apic_write(enum apic_register reg, uint32_t value)
 {
 	if (x2apic)
-		msr_write(MSR_X2APIC + reg / 16, value);
+		msr_write_ns(MSR_X2APIC + reg / 16, value);
 	else
 		base[reg / 4] = value;
 }
@@ -98,7 +98,7 @@ static void send(uint32_t apic_id, uint32_t command)
 		/* No fence is in it, and who receives must see what we wrote (SDM vol. 3, 11.12.3).
 		 */
 		__asm__ volatile("mfence; lfence" ::: "memory");
-		msr_write(MSR_X2APIC + APIC_ICR / 16, (uint64_t)apic_id << 32 | command);
+		msr_write_ns(MSR_X2APIC + APIC_ICR / 16, (uint64_t)apic_id << 32 | command);
 		return;
 	}
 	for (unsigned i = 0; (base[APIC_ICR / 4] & ICR_PENDING) && i < PENDING_SPINS; i++)

@@ -57,39 +57,4 @@ trap_common:
 	add rsp, 16
 	iretq
 
-; bool msr_read_safe(uint32_t index, uint64_t *value)
-	global msr_read_safe
-msr_read_safe:
-	mov ecx, edi
-	mov qword [rsi], 0
-.access:
-	rdmsr
-	mov [rsi], eax
-	mov [rsi + 4], edx
-	mov eax, 1
-	ret
-.fixup:
-	xor eax, eax
-	ret
-
-; bool msr_write_safe(uint32_t index, uint64_t value)
-	global msr_write_safe
-msr_write_safe:
-	mov ecx, edi
-	mov eax, esi
-	mov rdx, rsi
-	shr rdx, 32
-.access:
-	wrmsr
-	mov eax, 1
-	ret
-.fixup:
-	xor eax, eax
-	ret
-
-; Where a #GP is expected, and where to go on after it.
-	section .exception_table progbits alloc noexec nowrite align=8
-	dq msr_read_safe.access, msr_read_safe.fixup
-	dq msr_write_safe.access, msr_write_safe.fixup
-
 	section .note.GNU-stack noalloc noexec nowrite progbits

@@ -2,14 +2,9 @@
 /* Exceptions and interrupts taken by the hypervisor itself. */
 #include "socle/cpu/apic.h"
 #include "socle/cpu/cpu.h"
+#include "socle/cpu/fixup.h"
 #include "socle/cpu/regs.h"
 #include "socle/cpu/trapsink.h"
-
-struct exception_entry {
-	uint64_t fault; /* address of the instruction that may fault */
-	uint64_t fixup; /* where to go on */
-};
-extern const struct exception_entry __exception_table_start[], __exception_table_end[];
 
 enum { VECTOR_DB = 1, VECTOR_NMI = 2, VECTOR_GP = 13, FIRST_INTERRUPT = 32 };
 
@@ -46,12 +41,12 @@ bool cpu_stop_others(void)
 
 static bool fix_up(struct trap_frame *frame)
 {
-	const struct exception_entry *e;
+	const struct fixup *f;
 
-	for (e = __exception_table_start; e < __exception_table_end; e++) {
-		if (e->fault != frame->rip)
+	for (f = SECTION_START(exception_table); f < SECTION_END(exception_table); f++) {
+		if ((uintptr_t)&f->fault + f->fault != frame->rip)
 			continue;
-		frame->rip = e->fixup;
+		frame->rip = (uintptr_t)&f->resume + f->resume;
 		return true;
 	}
 	return false;

@@ -59,8 +59,6 @@ void cpuid_topology(struct cpuid *r, uint32_t leaf, uint32_t subleaf, unsigned c
 		r->ecx = subleaf ? 2 << 8 | 1 : 1 << 8;
 		break;
 	case 0x80000001:
-		if (!cpuid_topology_extensions())
-			r->ecx &= ~B(22);
 		if (amd && cpus > 1)
 			r->ecx |= B(1); /* CmpLegacy: leaf 1 counts cores, not threads */
 		break;

@@ -59,7 +59,6 @@ __hot void exit_port_out(struct x86_vcpu *v, uint16_t port, unsigned size)
 
 void exit_msr_fault(struct x86_vcpu *v)
 {
-	v->stats.msr_faults++;
 	x86_raise_error(v, VEC_GP, 0);
 }
 
@@ -70,13 +69,35 @@ bool exit_xsetbv(struct x86_vcpu *v)
 	uint64_t avx = BIT(2), avx512 = MASK(7, 5), sse = BIT(1);
 
 	/* SDM vol. 1, 13.3: x87 always; AVX needs SSE; the AVX-512 bits go together, with AVX. */
-	if ((uint32_t)gpr[GPR_RCX] != 0 || !(value & 1) || (value & ~cpuid_guest_xcr0(v->cpuid)) ||
+	if ((uint32_t)gpr[GPR_RCX] != 0 || !(value & 1) || (value & ~v->cpuid->xcr0) ||
 	    ((value & avx) && !(value & sse)) ||
 	    ((value & avx512) && ((value & avx512) != avx512 || !(value & avx)))) {
 		x86_raise_error(v, VEC_GP, 0);
 		return false;
 	}
 	xsetbv(0, value);
+	return true;
+}
+
+bool exit_cr4_write(struct x86_vcpu *v, unsigned gpr)
+{
+	/* With which translations change, or what they allow. */
+	const uint64_t paging =
+		CR4_PSE | CR4_PAE | CR4_PGE | CR4_LA57 | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE;
+	uint64_t value;
+
+	x86_load(v, X86_CR | X86_RSP | X86_SEG);
+	value = v->state.gpr[gpr & (GPR_COUNT - 1)];
+	if (!(v->state.efer & EFER_LMA) || !(v->state.seg[SEG_CS].attr & SEG_ATTR_L))
+		value = (uint32_t)value;
+	if (!exit_cr4_valid(v, value)) {
+		x86_raise_error(v, VEC_GP, 0);
+		return false;
+	}
+	if ((value ^ v->state.cr4) & paging)
+		vcpu_request_self(&v->base, VCPU_REQ_FLUSH);
+	v->state.cr4 = value;
+	x86_dirty(v, X86_CR);
 	return true;
 }
 

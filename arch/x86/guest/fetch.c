@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The guest's current instruction: its bytes without a walk where possible, and its decoding. */
+#include "socle/cpu/regs.h"
 #include "socle/guest/walk.h"
 #include "socle/string.h"
 
@@ -9,7 +10,24 @@ void fetch_close(struct x86_vcpu *v)
 		v->fetch[i] = (struct fetch_window){.page = FETCH_NOWHERE};
 }
 
-static bool refill(struct x86_vcpu *v, uint64_t la)
+/*
+ * What a window is known by: CR3 and, in bits that it does not have, the paging mode, which a guest
+ * changes without an exit and maybe with the same CR3. For 64-bit code, which has to be quick, CR3
+ * says all but whether there are 4 or 5 levels of tables: nobody has the same root for both who
+ * does not mean to confuse.
+ */
+enum { KEY_LEGACY = 52, KEY_PG, KEY_PAE, KEY_LA57, KEY_LMA };
+
+static uint64_t window_key(const struct x86_state *s, enum insn_mode mode)
+{
+	if (mode == INSN_MODE_64)
+		return s->cr3;
+	return s->cr3 | BIT(KEY_LEGACY) | (s->cr0 & CR0_PG ? BIT(KEY_PG) : 0) |
+	       (s->cr4 & CR4_PAE ? BIT(KEY_PAE) : 0) | (s->cr4 & CR4_LA57 ? BIT(KEY_LA57) : 0) |
+	       (s->efer & EFER_LMA ? BIT(KEY_LMA) : 0);
+}
+
+static bool refill(struct x86_vcpu *v, uint64_t la, enum insn_mode mode)
 {
 	struct fetch_window *f = fetch_window(v, la);
 	struct walk_trail trail;
@@ -28,7 +46,7 @@ static bool refill(struct x86_vcpu *v, uint64_t la)
 		return false;
 	*f = (struct fetch_window){
 		.page = la & PAGE_MASK,
-		.cr3 = v->state.cr3,
+		.cr3 = window_key(&v->state, mode),
 		.host = host,
 		.trail = trail,
 	};
@@ -45,9 +63,15 @@ const struct insn *x86_decode_far(struct x86_vcpu *v, uint64_t la, enum insn_mod
 {
 	uint64_t offset = la & (PAGE_SIZE - 1);
 
-	if (offset > PAGE_SIZE - FETCH_MAX || !refill(v, la))
+	if (offset > PAGE_SIZE - FETCH_MAX || !refill(v, la, mode))
 		return NULL;
 	return x86_decode_anew(v, la, mode, fetch_window(v, la)->host + offset);
+}
+
+const struct insn *x86_decode_legacy(struct x86_vcpu *v, uint64_t la, enum insn_mode mode)
+{
+	x86_load(v, X86_CR);
+	return x86_decode_near(v, la, window_key(&v->state, mode), mode);
 }
 
 const struct insn *x86_decode_anew(struct x86_vcpu *v, uint64_t la, enum insn_mode mode,

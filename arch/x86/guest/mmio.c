@@ -127,6 +127,8 @@ static void conclude(struct x86_vcpu *v, struct emul *emul, enum emul_status sta
 								       .has_payload = true,
 								       .payload = BIT(14)});
 		break;
+	case EMUL_RETRY: /* the guest does it again */
+		break;
 	case EMUL_EXCEPTION:
 		x86_dirty(v, X86_RIP | X86_RSP | X86_RFLAGS);
 		x86_raise_exception(v, &emul->exception);
@@ -158,6 +160,8 @@ static bool decode(struct x86_vcpu *v, struct insn *insn)
 	case EMUL_OK:
 	case EMUL_AGAIN:
 		return true;
+	case EMUL_RETRY:
+		return false;
 	case EMUL_EXCEPTION:
 		x86_raise_exception(v, &x);
 		return false;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Looks up, checks and carries out a guest's accesses to model-specific registers. */
-#include "socle/guest/cpuid.h"
 #include "socle/guest/msr.h"
 #include "socle/report.h"
 #include "socle/string.h"
@@ -21,9 +20,10 @@ struct __aligned(64) row
 };
 
 /* Made by msr_init() from the table, then read-only. */
-static struct row row[NONE + 1];	     /* the last is never used */
+static struct row row[MSR_ROWS];	     /* the last, NONE, is never used */
 static uint8_t row_of[WINDOWS][WINDOW_SIZE]; /* row number, or NONE */
 static unsigned rows;
+static unsigned slots; /* of x86_vcpu.msr[] that are in use */
 
 unsigned msr_policy_count(void)
 {
@@ -64,13 +64,23 @@ const struct msr_policy *msr_find(uint32_t index)
 	return n == NONE ? NULL : row[n].policy;
 }
 
-static void check_row(const struct msr_policy *p)
+const struct msr_policy *msr_find_name(const char *name, size_t len)
+{
+	for (unsigned n = 0; n < rows; n++) {
+		const struct msr_policy *p = row[n].policy;
+
+		if (strlen(p->name) == len && !memcmp(p->name, name, len))
+			return p;
+	}
+	return NULL;
+}
+
+static bool is_sound(const struct msr_policy *p)
 {
 	bool handlers = (p->read != MSR_EMULATED || p->rd) && (p->write != MSR_EMULATED || p->wr);
 
-	if (!p->count || !handlers || window_of(p->index) == WINDOWS ||
-	    window_of(p->index) != window_of(p->index + p->count - 1))
-		panic("msr table: row %s is wrong", p->name);
+	return p->count && handlers && window_of(p->index) != WINDOWS &&
+	       window_of(p->index) == window_of(p->index + p->count - 1);
 }
 
 /* Handlers of the simple actions. */
@@ -101,28 +111,40 @@ static enum msr_result write_constant(struct x86_vcpu *v, uint32_t index, uint64
 	return MSR_OK;
 }
 
-static enum msr_result read_refused(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
-				    uint64_t *value)
+static enum msr_result read_rejected(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				     uint64_t *value)
 {
-	return MSR_FILTERED;
+	return MSR_INVALID;
 }
 
-static enum msr_result write_refused(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
-				     uint64_t value)
+static enum msr_result write_rejected(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				      uint64_t value)
 {
-	return MSR_FILTERED;
+	return MSR_INVALID;
 }
 
-/* An exit although it is direct: only for a register that no permission map reaches. */
+/* An exit although it is direct: only for a register that the vendor's map does not reach. */
+static enum msr_result read_unreached(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				      uint64_t *value)
+{
+	return MSR_UNSUPPORTED;
+}
+
+static enum msr_result write_unreached(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+				       uint64_t value)
+{
+	return MSR_UNSUPPORTED;
+}
+
 static const msr_read_fn readers[] = {
-	[MSR_REJECT] = read_refused,
-	[MSR_DIRECT] = read_refused,
+	[MSR_REJECT] = read_rejected,
+	[MSR_DIRECT] = read_unreached,
 	[MSR_STORED] = read_stored,
 	[MSR_CONSTANT] = read_constant,
 };
 static const msr_write_fn writers[] = {
-	[MSR_REJECT] = write_refused,
-	[MSR_DIRECT] = write_refused,
+	[MSR_REJECT] = write_rejected,
+	[MSR_DIRECT] = write_unreached,
 	[MSR_STORED] = write_stored,
 	[MSR_CONSTANT] = write_constant,
 };
@@ -138,50 +160,75 @@ static bool keeps_value(const struct msr_policy *p)
 	return p->read == MSR_STORED || p->write == MSR_STORED || p->read == MSR_EMULATED;
 }
 
-/* Enters row @n into the index. */
-static void map_row(unsigned n)
+static bool same_need(const struct cpuid_bit *a, const struct cpuid_bit *b)
 {
-	const struct msr_policy *p = row[n].policy;
-	unsigned w = window_of(p->index);
+	return a->used == b->used &&
+	       (!a->used || (a->leaf == b->leaf && a->reg == b->reg && a->bit == b->bit));
+}
 
-	for (unsigned i = 0; i < p->count; i++) {
-		uint8_t *cell = &row_of[w][p->index - window_base[w] + i];
+static bool same_row(const struct msr_policy *a, const struct msr_policy *b)
+{
+	return !strcmp(a->name, b->name) && a->index == b->index && a->count == b->count &&
+	       a->read == b->read && a->write == b->write && same_need(&a->needs, &b->needs) &&
+	       a->valid == b->valid && a->reset == b->reset && a->at_init == b->at_init &&
+	       a->rd == b->rd && a->wr == b->wr;
+}
 
-		if (*cell != NONE)
-			panic("msr table: %s and %s overlap", p->name, row[*cell].policy->name);
-		*cell = n;
-	}
+/* A row that has one of the registers of @p, the first of them; NULL: none. */
+static const struct msr_policy *row_in_the_way(const struct msr_policy *p)
+{
+	const struct msr_policy *other = NULL;
+
+	for (unsigned i = 0; i < p->count && !other; i++)
+		other = msr_find(p->index + i);
+	return other;
+}
+
+status_t msr_register(const struct msr_policy *p)
+{
+	const struct msr_policy *other;
+	unsigned w = window_of(p->index), more = keeps_value(p) ? p->count : 0;
+
+	if (!is_sound(p))
+		return -S_INVAL;
+	other = row_in_the_way(p);
+	if (other)
+		return same_row(p, other) ? 0 : -S_EXIST;
+	if (rows == NONE || slots + more > MSR_SLOTS)
+		return -S_NOSPC;
+	row[rows] = (struct row){
+		.policy = p,
+		.rd = p->read == MSR_EMULATED ? p->rd : readers[p->read],
+		.wr = p->write == MSR_EMULATED ? p->wr : writers[p->write],
+		.invalid = takes_values(p) ? ~p->valid : 0,
+		.slot = slots - p->index,
+		.keeps_value = keeps_value(p),
+	};
+	memset(&row_of[w][p->index - window_base[w]], (int)rows, p->count);
+	slots += more;
+	rows++;
+	return 0;
 }
 
 void msr_init(void)
 {
 	const struct msr_rows *const *t;
-	unsigned slots = 0;
 
-	rows = 0;
+	rows = slots = 0;
 	memset(row_of, NONE, sizeof(row_of));
 	section_for_each (t, msr_policies) {
 		for (unsigned i = 0; i < (*t)->count; i++) {
 			const struct msr_policy *p = &(*t)->row[i];
+			status_t status = msr_register(p);
 
-			if (rows == NONE)
-				panic("msr table: more than %u rows", NONE);
-			check_row(p);
-			row[rows] = (struct row){
-				.policy = p,
-				.rd = p->read == MSR_EMULATED ? p->rd : readers[p->read],
-				.wr = p->write == MSR_EMULATED ? p->wr : writers[p->write],
-				.invalid = takes_values(p) ? ~p->valid : 0,
-				.slot = slots - p->index,
-				.keeps_value = keeps_value(p),
-			};
-			if (row[rows].keeps_value)
-				slots += p->count;
-			map_row(rows++);
+			if (status == -S_EXIST)
+				panic("msr table: %s and %s overlap", p->name,
+				      row_in_the_way(p)->name);
+			if (status)
+				panic("msr table: %s row %s",
+				      status == -S_NOSPC ? "no room for" : "wrong", p->name);
 		}
 	}
-	if (slots > MSR_SLOTS)
-		panic("msr table: %u stored values, room for %u", slots, MSR_SLOTS);
 }
 
 /* Registers without a value get some slot, which is never used; the mask keeps it in bounds. */
@@ -198,44 +245,73 @@ uint64_t *msr_stored(struct x86_vcpu *v, uint32_t index)
 	return slot_for(v, &row[n], index);
 }
 
+static void reset_row(struct x86_vcpu *v, const struct row *r)
+{
+	const struct msr_policy *p = r->policy;
+
+	for (unsigned i = 0; r->keeps_value && i < p->count; i++)
+		*slot_for(v, r, p->index + i) = p->reset;
+}
+
 void msr_reset(struct x86_vcpu *v)
 {
-	for (unsigned n = 0; n < rows; n++) {
-		const struct msr_policy *p = row[n].policy;
-
-		for (unsigned i = 0; row[n].keeps_value && i < p->count; i++)
-			*slot_for(v, &row[n], p->index + i) = p->reset;
-	}
+	for (unsigned n = 0; n < rows; n++)
+		reset_row(v, &row[n]);
 }
 
-void msr_create(struct x86_vcpu *v)
+void msr_reset_by_init(struct x86_vcpu *v)
 {
-	for (unsigned n = 0; n < rows; n++) {
-		const struct cpuid_bit *needs = &row[n].policy->needs;
-
-		v->msr_offered[n] = !needs->used ||
-				    cpuid_guest_bit(v->cpuid, needs->leaf, needs->reg, needs->bit);
-	}
+	for (unsigned n = 0; n < rows; n++)
+		if (row[n].policy->at_init == MSR_INIT_RESETS)
+			reset_row(v, &row[n]);
 }
 
-/* Finds the @r of @index; false if the guest's CPU model does not have it. */
-#define FIND_ROW(v, index, r)                                                    \
+/* Finds the @r of @index; false unless @access to all of it is free. */
+#define FIND_ROW(v, index, r, access)                                            \
 	({                                                                       \
 		unsigned n_ = find_row(index);                                   \
                                                                                  \
 		(r) = &row[n_];                                                  \
 		/* Or the compiler works out the address of each member anew. */ \
 		__asm__("" : "+r"(r));                                           \
-		likely((v)->msr_offered[n_]); /* NONE never is */                \
+		likely((v)->msr_access[n_] & (access)); /* NONE never has it */  \
 	})
+
+/* Why an access is not free: the register is not in the model, or the filter has to be asked. */
+static enum msr_result refusal(struct x86_vcpu *v, uint32_t index, uint8_t access)
+{
+	if (!(v->msr_access[find_row(index)] & MSR_OFFERED))
+		return MSR_UNSUPPORTED;
+	return msr_filter_denies(&v->base.vm->settings.msr, index, access) ? MSR_FILTERED : MSR_OK;
+}
+
+static __noinline __cold enum msr_result read_slowly(struct x86_vcpu *v, uint32_t index,
+						     uint64_t *value)
+{
+	const struct row *r = &row[find_row(index)];
+	enum msr_result result = refusal(v, index, VM_MSR_READ);
+
+	return result ? result : r->rd(v, index, slot_for(v, r, index), value);
+}
+
+static __noinline __cold enum msr_result write_slowly(struct x86_vcpu *v, uint32_t index,
+						      uint64_t value)
+{
+	const struct row *r = &row[find_row(index)];
+	enum msr_result result = refusal(v, index, VM_MSR_WRITE);
+
+	if (!result && (value & r->invalid))
+		result = MSR_INVALID;
+	return result ? result : r->wr(v, index, slot_for(v, r, index), value);
+}
 
 __hot enum msr_result msr_guest_read(struct x86_vcpu *v, uint32_t index, uint64_t *value)
 {
 	const struct row *r = NULL;
 
 	*value = 0;
-	if (!FIND_ROW(v, index, r))
-		return MSR_UNSUPPORTED;
+	if (!FIND_ROW(v, index, r, MSR_MAY_READ))
+		return read_slowly(v, index, value);
 	return r->rd(v, index, slot_for(v, r, index), value);
 }
 
@@ -243,21 +319,9 @@ __hot enum msr_result msr_guest_write(struct x86_vcpu *v, uint32_t index, uint64
 {
 	const struct row *r = NULL;
 
-	if (!FIND_ROW(v, index, r))
-		return MSR_UNSUPPORTED;
+	if (!FIND_ROW(v, index, r, MSR_MAY_WRITE))
+		return write_slowly(v, index, value);
 	if (unlikely(value & r->invalid))
 		return MSR_INVALID;
 	return r->wr(v, index, slot_for(v, r, index), value);
-}
-
-void msr_visit_direct(void (*visit)(uint32_t index, bool read, bool write, void *map), void *map)
-{
-	for (unsigned n = 0; n < rows; n++) {
-		const struct msr_policy *p = row[n].policy;
-
-		for (unsigned i = 0; i < p->count; i++)
-			if (p->read == MSR_DIRECT || p->write == MSR_DIRECT)
-				visit(p->index + i, p->read == MSR_DIRECT, p->write == MSR_DIRECT,
-				      map);
-	}
 }

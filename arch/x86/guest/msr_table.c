@@ -149,9 +149,12 @@ enum { PATCH_LEVEL = 0x01000065, DEBUGCTL_VALID = 0x3f };
 #define WRITE_BACK 0x0606060606060606ull
 
 static const struct msr_policy table[] = {
-	/* Loaded and saved by the CPU or its VMLOAD and VMSAVE: nobody else uses them. */
-	MSR_ROW_DIRECT("fs_base", MSR_FS_BASE),
-	MSR_ROW_DIRECT("gs_base", MSR_GS_BASE),
+	/*
+	 * Loaded and saved by the CPU or its VMLOAD and VMSAVE: nobody else uses them. An INIT
+	 * resets segments and EFER (APM vol. 2, table 14-1), and no other row here.
+	 */
+	{"fs_base", MSR_FS_BASE, 1, MSR_DIRECT, MSR_DIRECT, .at_init = MSR_INIT_RESETS},
+	{"gs_base", MSR_GS_BASE, 1, MSR_DIRECT, MSR_DIRECT, .at_init = MSR_INIT_RESETS},
 	MSR_ROW_DIRECT("kernel_gs_base", MSR_KERNEL_GS_BASE),
 	MSR_ROW_DIRECT("star", MSR_STAR),
 	MSR_ROW_DIRECT("lstar", MSR_LSTAR),
@@ -161,8 +164,8 @@ static const struct msr_policy table[] = {
 	MSR_ROW_DIRECT("sysenter_esp", MSR_SYSENTER_ESP),
 	MSR_ROW_DIRECT("sysenter_eip", MSR_SYSENTER_EIP),
 
-	{"efer", MSR_EFER, 1, MSR_EMULATED, MSR_EMULATED, .valid = ANY, .rd = efer_read,
-	 .wr = efer_write},
+	{"efer", MSR_EFER, 1, MSR_EMULATED, MSR_EMULATED, .valid = ANY,
+	 .at_init = MSR_INIT_RESETS, .rd = efer_read, .wr = efer_write},
 	{"tsc", MSR_TSC, 1, MSR_EMULATED, MSR_EMULATED, .valid = ANY, .rd = tsc_read,
 	 .wr = tsc_write},
 	{"tsc_adjust", MSR_TSC_ADJUST, 1, MSR_EMULATED, MSR_EMULATED, NEEDS(7, REG_EBX, 1),

@@ -58,9 +58,10 @@ static void init(struct x86_vcpu *v)
 	v->avail = v->dirty = 0;
 	events_init(v);
 	fetch_close(v);
+	msr_reset_by_init(v);
 	v->halted = false;
 	v->waits_for_sipi = true;
-	vendor->vcpu_reset(v);
+	vendor->vcpu_reset(v, true);
 }
 
 /* SDM vol. 3, 8.4.3: in real mode, at the page that the vector names. */

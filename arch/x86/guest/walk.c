@@ -13,6 +13,9 @@ enum {
 
 enum pf_error { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
 
+/* How often a walk starts anew because another vCPU changes the tables. */
+enum { ATTEMPTS = 16 };
+
 /* One paging mode: how many levels, and how its entries look. */
 struct mode {
 	unsigned levels;
@@ -32,6 +35,8 @@ struct walk {
 };
 
 static const uint64_t no_entry;
+static const struct walk_trail no_trail = {
+	.entry = {&no_entry, &no_entry, &no_entry, &no_entry, &no_entry}};
 
 static struct mode paging_mode(const struct x86_state *s)
 {
@@ -122,18 +127,23 @@ static bool allowed(const struct walk *w)
 	return !((w->access & EMUL_FETCH) && w->no_exec);
 }
 
-/* Sets accessed, and dirty in a leaf that is written, without losing what the guest writes. */
-static void mark(void *slot, uint64_t *pte, unsigned size, bool dirty)
+/*
+ * Sets accessed, and dirty in a leaf that is written. False if the entry is not @pte any more: the
+ * CPU sets these bits only in what it has used (SDM vol. 3, 4.8).
+ */
+static bool mark(const struct walk *w, void *slot, uint64_t *pte, bool dirty)
 {
-	uint64_t bits = ACCESSED | (dirty ? DIRTY : 0);
+	uint64_t old = *pte;
+	uint32_t old32 = (uint32_t)old;
 
-	if ((*pte & bits) == bits)
-		return;
-	*pte |= bits;
-	if (size == 8)
-		__atomic_or_fetch((uint64_t *)slot, bits, __ATOMIC_RELAXED);
-	else
-		__atomic_or_fetch((uint32_t *)slot, (uint32_t)bits, __ATOMIC_RELAXED);
+	*pte |= ACCESSED | (dirty ? DIRTY : 0);
+	if (*pte == old)
+		return true;
+	if (w->m.entry_size == 8)
+		return __atomic_compare_exchange_n((uint64_t *)slot, &old, *pte, false,
+						   __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	return __atomic_compare_exchange_n((uint32_t *)slot, &old32, (uint32_t)*pte, false,
+					   __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
 /* What the walk went by, which another vCPU may have changed in memory since. */
@@ -155,9 +165,15 @@ static uint64_t leaf_address(const struct walk *w, unsigned level, unsigned shif
 	return (pte & MASK(51, 12) & ~(BIT(shift) - 1)) | offset;
 }
 
-static enum emul_status walk(struct walk *w, uint64_t la, uint64_t *gpa, struct x86_exception *x)
+/*
+ * One attempt; EMUL_RETRY if an entry changed between its use and its mark. In the last attempt an
+ * accessed bit may be missing, which is a hint; but a page whose dirty bit is missing may be lost.
+ */
+static enum emul_status attempt(struct walk *w, uint64_t la, uint64_t *gpa,
+				struct x86_exception *x, bool last)
 {
 	const struct x86_state *s = &w->v->state;
+	bool write = w->access & EMUL_WRITE;
 	uint64_t table = s->cr3 & (w->m.la ? MASK(51, 12) : w->m.pae ? MASK(31, 5) : MASK(31, 12));
 
 	for (unsigned level = w->m.levels;; level--) {
@@ -181,22 +197,37 @@ static enum emul_status walk(struct walk *w, uint64_t la, uint64_t *gpa, struct 
 		if (is_leaf(w, level, pte)) {
 			if (!allowed(w))
 				return fault(w, la, PF_P, x);
-			mark(slot, &pte, w->m.entry_size, w->access & EMUL_WRITE);
+			if (!mark(w, slot, &pte, write) && (write || !last))
+				return EMUL_RETRY;
 			note(w, level, slot, pte);
 			*gpa = leaf_address(w, level, shift, pte, la);
 			return EMUL_OK;
 		}
-		if (!(w->m.pae && level == 3))
-			mark(slot, &pte, w->m.entry_size, false);
+		if (!(w->m.pae && level == 3) && !mark(w, slot, &pte, false) && !last)
+			return EMUL_RETRY;
 		note(w, level, slot, pte);
 		table = pte & (w->m.entry_size == 8 ? MASK(51, 12) : MASK(31, 12));
 	}
 }
 
+static enum emul_status walk(struct walk *w, uint64_t la, uint64_t *gpa, struct x86_exception *x)
+{
+	enum emul_status status = EMUL_RETRY;
+
+	for (unsigned i = 1; status == EMUL_RETRY && i <= ATTEMPTS; i++) {
+		w->rights = RW | US;
+		w->no_exec = false;
+		if (w->trail)
+			*w->trail = no_trail;
+		status = attempt(w, la, gpa, x, i == ATTEMPTS);
+	}
+	return status;
+}
+
 enum emul_status x86_walk(struct x86_vcpu *v, uint64_t la, uint32_t access, uint64_t *gpa,
 			  struct x86_exception *x)
 {
-	struct walk w = {.v = v, .access = access, .rights = RW | US};
+	struct walk w = {.v = v, .access = access};
 
 	if (!(v->state.cr0 & CR0_PG)) {
 		*gpa = la;
@@ -209,11 +240,10 @@ enum emul_status x86_walk(struct x86_vcpu *v, uint64_t la, uint32_t access, uint
 bool x86_walk_trail(struct x86_vcpu *v, uint64_t la, uint32_t access, uint64_t *gpa,
 		    struct walk_trail *trail)
 {
-	struct walk w = {.v = v, .access = access, .rights = RW | US, .trail = trail};
+	struct walk w = {.v = v, .access = access, .trail = trail};
 	struct x86_exception x;
 
-	*trail = (struct walk_trail){
-		.entry = {&no_entry, &no_entry, &no_entry, &no_entry, &no_entry}};
+	*trail = no_trail;
 	*gpa = la;
 	if (!(v->state.cr0 & CR0_PG))
 		return true;

@@ -339,6 +339,30 @@ static int on_cr8(struct svm_vcpu *s)
 	return tail(s);
 }
 
+static int on_cr4_write(struct svm_vcpu *s)
+{
+	uint64_t info = s->vmcb->exit_info1;
+	struct x86_exception x;
+	struct insn insn;
+	unsigned gpr = info & CR_INFO_GPR;
+
+	if (s->vmcb->cpl) {
+		x86_raise_error(&s->x, VEC_GP, 0);
+		return svm_prepare(s);
+	}
+	if (!cpu_has(CPU_SVM_DECODE) || !(info & CR_INFO_VALID)) {
+		if (x86_decode(&s->x, &insn, &x) != EMUL_OK || insn.op != INSN_MOV_TO_CR ||
+		    insn.reg != 4) {
+			x86_raise(&s->x, VEC_UD);
+			return svm_prepare(s);
+		}
+		gpr = insn.rm;
+	}
+	if (exit_cr4_write(&s->x, gpr))
+		advance_slow(s);
+	return tail(s);
+}
+
 static int on_shutdown(struct svm_vcpu *s)
 {
 	x86_load(&s->x, X86_RIP | X86_SEG);
@@ -358,6 +382,7 @@ struct exit_entry {
 static const struct exit_entry exits[SVM_EXIT_CODES] = {
 	[SVM_EXIT_CR8_READ] = {"cr8-read", on_cr8},
 	[SVM_EXIT_CR8_WRITE] = {"cr8-write", on_cr8},
+	[SVM_EXIT_CR4_WRITE] = {"cr4-write", on_cr4_write},
 	[SVM_EXIT_EXCP_DB] = {"db", on_exception},
 	[SVM_EXIT_EXCP_AC] = {"ac", on_exception},
 	[SVM_EXIT_EXCP_MC] = {"mc", on_exception},
@@ -382,6 +407,7 @@ static const struct exit_entry exits[SVM_EXIT_CODES] = {
 	[SVM_EXIT_STGI] = {"stgi", on_undefined},
 	[SVM_EXIT_CLGI] = {"clgi", on_undefined},
 	[SVM_EXIT_SKINIT] = {"skinit", on_undefined},
+	[SVM_EXIT_RDTSCP] = {"rdtscp", on_undefined},
 	[SVM_EXIT_WBINVD] = {"wbinvd", on_wbinvd},
 	[SVM_EXIT_MONITOR] = {"monitor", on_undefined},
 	[SVM_EXIT_MWAIT] = {"mwait", on_undefined},

@@ -19,7 +19,7 @@ uint64_t svm_floor(void)
 	c->intercept4 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL;
 	c->intercept3 = INTERCEPT_SHUTDOWN;
 	c->iopm_pa = svm_iopm_pa;
-	c->msrpm_pa = svm_msrpm_pa;
+	c->msrpm_pa = svm_iopm_pa; /* not looked at: MSRs are not intercepted */
 	c->asid = 1;
 	c->tlb_control = TLB_FLUSH_ALL;
 	c->cr0 = cr0_read();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The MSR and I/O permission maps (APM vol. 2, 15.10 and 15.11), made from the policy tables. */
+/* The MSR and I/O permission maps (APM vol. 2, 15.10 and 15.11): each VM has one for its MSRs. */
 #include "socle/guest/msr.h"
 #include "socle/mm/frames.h"
 #include "socle/string.h"
@@ -7,7 +7,7 @@
 
 enum { IOPM_SIZE = 3 * 4096, MSRPM_SIZE = 2 * 4096, MSRS_PER_RANGE = 0x2000 };
 
-uint64_t svm_iopm_pa, svm_msrpm_pa;
+uint64_t svm_iopm_pa;
 
 /* Two bits per register: read, then write; 1 intercepts. */
 static void allow(uint32_t index, bool read, bool write, void *map)
@@ -35,15 +35,30 @@ static void allow(uint32_t index, bool read, bool write, void *map)
 status_t svm_maps_init(void)
 {
 	uint8_t *iopm = pages_alloc(IOPM_SIZE, OWNER_CORE);
-	uint8_t *msrpm = pages_alloc(MSRPM_SIZE, OWNER_CORE);
 
-	if (!iopm || !msrpm)
+	if (!iopm)
 		return -S_NOMEM;
 	/* All ports belong to devices of ours, or to nobody. */
 	memset(iopm, 0xff, IOPM_SIZE);
-	memset(msrpm, 0xff, MSRPM_SIZE);
-	msr_visit_direct(allow, msrpm);
 	svm_iopm_pa = virt_to_phys(iopm);
-	svm_msrpm_pa = virt_to_phys(msrpm);
+	return 0;
+}
+
+status_t svm_msr_maps(struct x86_vcpu *v)
+{
+	struct svm_vcpu *s = svm_vcpu(v);
+	uint8_t *msrpm;
+
+	/* All vCPUs have the same CPU model and filter. */
+	if (v->base.id) {
+		s->msrpm_pa = svm_vcpu(x86_vcpu(v->base.vm->vcpu[0]))->msrpm_pa;
+		return 0;
+	}
+	msrpm = pages_alloc(MSRPM_SIZE, OWNER_VM_CORE);
+	if (!msrpm)
+		return -S_NOMEM;
+	memset(msrpm, 0xff, MSRPM_SIZE);
+	msr_visit_direct(v, allow, msrpm);
+	s->msrpm_pa = virt_to_phys(msrpm);
 	return 0;
 }

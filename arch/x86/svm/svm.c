@@ -4,6 +4,7 @@
 #include "socle/cpu/features.h"
 #include "socle/cpu/regs.h"
 #include "socle/guest/context.h"
+#include "socle/guest/cpuid.h"
 #include "socle/guest/msr.h"
 #include "socle/report.h"
 #include "socle/string.h"
@@ -102,12 +103,15 @@ static struct x86_vcpu *svm_vcpu_create(struct vm *vm, unsigned id)
 	return &s->x;
 }
 
-/* What makes an exit. CR0, CR3, CR4, DR0-7, FS, GS, SYSCALL registers and RDTSC do not. */
-static void set_intercepts(struct vmcb *c)
+/*
+ * What makes an exit. CR0, CR3, DR0-7, FS, GS, SYSCALL registers and RDTSC do not, nor does CR4
+ * with the default CPU model.
+ */
+static void set_intercepts(struct vmcb *c, const struct guest_cpuid *cpuid)
 {
-	enum { CR8_READ = BIT(8), CR8_WRITE = BIT(24) };
+	enum { CR8_READ = BIT(8), CR4_WRITE = BIT(20), CR8_WRITE = BIT(24) };
 
-	c->intercept_cr = CR8_READ | CR8_WRITE;
+	c->intercept_cr = CR8_READ | CR8_WRITE | (cpuid->hides_cr4 ? CR4_WRITE : 0);
 	/* #DB and #AC: a guest can make their delivery recur for ever inside the CPU. */
 	c->intercept_exc = BIT(VEC_DB) | BIT(VEC_AC) | BIT(VEC_MC);
 	c->intercept3 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_INIT | INTERCEPT_RDPMC |
@@ -116,7 +120,8 @@ static void set_intercepts(struct vmcb *c)
 	c->intercept4 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE |
 			INTERCEPT_STGI | INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_WBINVD |
 			INTERCEPT_MONITOR | INTERCEPT_MWAIT | INTERCEPT_MWAIT_ARMED |
-			INTERCEPT_XSETBV | INTERCEPT_RDPRU;
+			INTERCEPT_XSETBV | INTERCEPT_RDPRU |
+			(cpuid_guest_has(cpuid, GUEST_rdtscp) ? 0 : INTERCEPT_RDTSCP);
 }
 
 static struct x86_segment segment(uint16_t selector, uint16_t attr, uint32_t limit, uint64_t base)
@@ -124,17 +129,32 @@ static struct x86_segment segment(uint16_t selector, uint16_t attr, uint32_t lim
 	return (struct x86_segment){selector, attr, limit, base};
 }
 
+/* Clears the VMCB but for the MSRs there that survive an INIT: the system calls'. */
+static void clear_vmcb(struct vmcb *c, bool init)
+{
+	enum { KEPT = offsetof(struct vmcb, star), END = offsetof(struct vmcb, cr2) };
+	uint8_t kept[END - KEPT];
+
+	memcpy(kept, (uint8_t *)c + KEPT, sizeof(kept));
+	memset(c, 0, sizeof(*c));
+	if (init)
+		memcpy((uint8_t *)c + KEPT, kept, sizeof(kept));
+}
+
 /* Power-on state: SDM vol. 3, table 9-1; APM vol. 2, 14.1.3. */
-static void svm_vcpu_reset(struct x86_vcpu *v)
+static void svm_vcpu_reset(struct x86_vcpu *v, bool init)
 {
 	enum { DATA = 0x93, CODE = 0x9b, LDT = 0x82, TSS_BUSY = 0x8b };
 	struct svm_vcpu *s = svm_vcpu(v);
 	struct vmcb *c = s->vmcb;
 
-	memset(c, 0, sizeof(*c));
-	set_intercepts(c);
+	/* An INIT may come while it halts, with all of this still in the CPU. */
+	if (s->loaded)
+		vmsave(s->vmcb_pa);
+	clear_vmcb(c, init);
+	set_intercepts(c, v->cpuid);
 	c->iopm_pa = svm_iopm_pa;
-	c->msrpm_pa = svm_msrpm_pa;
+	c->msrpm_pa = s->msrpm_pa;
 	c->tsc_offset = v->tsc_offset;
 	c->int_ctl = V_INTR_MASKING;
 	c->np_control = NP_ENABLE;
@@ -155,6 +175,8 @@ static void svm_vcpu_reset(struct x86_vcpu *v)
 	s->asid_generation = 0;
 	s->hlt_rip = s->nmi_iret = NOWHERE;
 	s->stepping = s->watches = false;
+	if (s->loaded)
+		vmload(s->vmcb_pa);
 }
 
 /* At the next entry; the svm_prepare() after it ends that. */
@@ -267,6 +289,7 @@ static const struct vendor svm = {
 	.cpu_on = svm_cpu_on,
 	.features = svm_features,
 	.vcpu_create = svm_vcpu_create,
+	.msr_maps = svm_msr_maps,
 	.vcpu_reset = svm_vcpu_reset,
 	.load = svm_load,
 	.run = svm_run,

@@ -26,6 +26,7 @@ struct svm_vcpu {
 	uint64_t nmi_iret;     /* where an NMI's handler is about to return; or NOWHERE */
 	uint64_t hlt_rip;      /* where a HLT in the shadow of STI was last seen */
 	struct x86_vcpu x;     /* at 128: general registers for the entry code */
+	uint64_t msrpm_pa;     /* its VM's MSR permission map */
 	uint64_t count[EXIT_COUNTS];
 };
 _Static_assert(offsetof(struct svm_vcpu, vmcb) == 0, "entry.asm");
@@ -79,9 +80,10 @@ void svm_write_back(struct svm_vcpu *s);
 /* Prints the VMCB. */
 void svm_dump(struct x86_vcpu *v);
 
-/* Permission maps, made from the tables at boot. */
-extern uint64_t svm_iopm_pa, svm_msrpm_pa;
-status_t svm_maps_init(void);
+/* The I/O permission map, made at boot, and those for MSRs, made for each VM: see VENDOR_OPS. */
+extern uint64_t svm_iopm_pa;
+status_t __must_check svm_maps_init(void);
+status_t __must_check svm_msr_maps(struct x86_vcpu *v);
 
 /* "cpuid" for exit code 0x72; "" where there is none. */
 const char *svm_exit_name(uint64_t code);

@@ -63,14 +63,21 @@ void vmx_apicv_reset(struct vmx_vcpu *s)
 /* In x2APIC mode nothing is at its address; a vCPU that is not there yet gets the slow path. */
 static void unmap_access_page(struct vmx_vcpu *s)
 {
+	struct vm *vm = s->x.base.vm;
 	struct vmx_vcpu *owner = access_owner(s);
 
 	if (!__atomic_exchange_n(&owner->apic_mapped, false, __ATOMIC_RELAXED))
 		return;
-	if (pt_unmap(&s->x.base.vm->mem.pt, LAPIC_GPA, PAGE_SIZE))
-		vm_kill(s->x.base.vm, "vCPU %u: cannot unmap the APIC's page", s->x.base.id);
-	guest_mem_changed(&s->x.base.vm->mem);
-	vm_flush_begin(s->x.base.vm, &s->x.base);
+	if (pt_unmap(&vm->mem.pt, LAPIC_GPA, PAGE_SIZE))
+		vm_kill(vm, "vCPU %u: cannot unmap the APIC's page", s->x.base.id);
+	guest_mem_changed(&vm->mem);
+	/*
+	 * Not this one: its requests have been taken already, and one that stayed until after the
+	 * entry would keep another CPU's from interrupting the guest.
+	 */
+	for (unsigned i = 0; i < vm->settings.cpus; i++)
+		if (vm->vcpu[i] != &s->x.base)
+			vcpu_request(vm->vcpu[i], VCPU_REQ_FLUSH);
 }
 
 /* The guest chose another mode of its APIC: SDM vol. 3, 29.4 and 29.5. */
@@ -79,11 +86,10 @@ static void set_mode(struct vmx_vcpu *s, uint32_t mode)
 	s->apic_mode = mode;
 	s->secondary = (s->secondary & ~(uint32_t)APICV_ALL) | mode;
 	vmwrite(VMCS_SECONDARY_CONTROLS, s->secondary);
-	vmwrite(VMCS_MSR_BITMAP, vmx_msr_bitmap_pa[!!(mode & APICV_X2APIC)]);
+	vmwrite(VMCS_MSR_BITMAP, s->msr_bitmap_pa[!!(mode & APICV_X2APIC)]);
 	if (!(mode & APICV_XAPIC))
 		unmap_access_page(s);
-	invept(INVEPT_SINGLE, vmread(VMCS_EPT_POINTER));
-	invvpid(INVVPID_SINGLE, s->vpid);
+	vmx_flush(s);
 }
 
 void vmx_apicv_prepare(struct vmx_vcpu *s)

@@ -57,6 +57,9 @@ static const struct control {
 	{SET_SECONDARY, false, SECONDARY_WBINVD, "WBINVD exiting"},
 	{SET_SECONDARY, false, SECONDARY_RDTSCP, "RDTSCP"},
 	{SET_SECONDARY, false, SECONDARY_INVPCID, "INVPCID"},
+	{SET_SECONDARY, false, SECONDARY_XSAVES, "XSAVES and XRSTORS"},
+	{SET_SECONDARY, false, SECONDARY_RDRAND, "RDRAND exiting"},
+	{SET_SECONDARY, false, SECONDARY_RDSEED, "RDSEED exiting"},
 	/* With an all-ones bitmap: what CPUID hides must not work. */
 	{SET_SECONDARY, false, SECONDARY_ENCLS, "ENCLS exiting"},
 	{SET_SECONDARY, false, SECONDARY_ENCLV, "ENCLV exiting"},

@@ -26,34 +26,9 @@ uint64_t vmx_real_cr4(uint64_t cr4)
 	return (cr4 & ~(uint64_t)CR4_MCE) | (cr4_read() & CR4_MCE) | vmx_caps.cr4_fixed0;
 }
 
-/* The bits of CR4 that a guest may set, by the CPUID bit that offers them. */
-static uint64_t cr4_allowed(const struct x86_vcpu *v)
-{
-	static const struct {
-		uint32_t bit;
-		uint32_t leaf;
-		uint8_t reg, at;
-	} rules[] = {
-		{CR4_VME | CR4_PVI, 1, REG_EDX, 1}, {CR4_DE, 1, REG_EDX, 2},
-		{CR4_PSE, 1, REG_EDX, 3}, {CR4_TSD, 1, REG_EDX, 4}, {CR4_PAE, 1, REG_EDX, 6},
-		{CR4_MCE, 1, REG_EDX, 7}, {CR4_PGE, 1, REG_EDX, 13},
-		{CR4_OSFXSR, 1, REG_EDX, 24}, {CR4_OSXMMEXCPT, 1, REG_EDX, 25},
-		{CR4_PCIDE, 1, REG_ECX, 17}, {CR4_OSXSAVE, 1, REG_ECX, 26},
-		{CR4_FSGSBASE, 7, REG_EBX, 0}, {CR4_SMEP, 7, REG_EBX, 7},
-		{CR4_SMAP, 7, REG_EBX, 20}, {CR4_UMIP, 7, REG_ECX, 2},
-		{CR4_LA57, 7, REG_ECX, 16},
-	};
-	uint64_t allowed = CR4_PCE;
-
-	for (unsigned i = 0; i < ARRAY_SIZE(rules); i++)
-		if (cpuid_guest_bit(v->cpuid, rules[i].leaf, rules[i].reg, rules[i].at))
-			allowed |= rules[i].bit;
-	return allowed;
-}
-
 uint64_t vmx_cr4_host_owned(const struct x86_vcpu *v)
 {
-	return ~cr4_allowed(v) | CR4_VMXE | CR4_MCE;
+	return ~v->cpuid->cr4 | CR4_VMXE | CR4_MCE;
 }
 
 bool vmx_load_pdptes(struct vmx_vcpu *s)
@@ -115,16 +90,7 @@ static bool write_cr0(struct vmx_vcpu *s, uint64_t value)
 
 static bool write_cr4(struct vmx_vcpu *s, uint64_t value)
 {
-	const struct x86_state *st = &s->x.state;
-	bool long_mode = st->efer & EFER_LMA;
-
-	if (value & ~cr4_allowed(&s->x))
-		return false;
-	if (long_mode && (!(value & CR4_PAE) || ((value ^ st->cr4) & CR4_LA57)))
-		return false;
-	if ((value & ~st->cr4 & CR4_PCIDE) && (!long_mode || (st->cr3 & 0xfff)))
-		return false;
-	return set_cr(s, st->cr0, value);
+	return exit_cr4_valid(&s->x, value) && set_cr(s, s->x.state.cr0, value);
 }
 
 int vmx_exit_cr_access(struct vmx_vcpu *s)

@@ -60,11 +60,10 @@ void vmx_switch_release(struct vmx_vcpu *s)
 	*resident = NULL;
 }
 
-void vmx_switch_reset(struct vmx_vcpu *s)
+void vmx_switch_reset(struct vmx_vcpu *s, bool init)
 {
-	if (vmx_is_resident(s))
-		residents[cpu_index()] = NULL;
-	for (unsigned i = 0; i < KEPT_MSRS; i++)
+	vmx_switch_release(s);
+	for (unsigned i = 0; i < KEPT_MSRS && !init; i++)
 		s->kept[i] = 0;
 	s->cr2 = 0;
 	s->dr6 = DR6_RESET;

@@ -50,6 +50,23 @@ static bool vmx_probe(char *why, size_t size)
 	return vmx_probe_controls(why, size);
 }
 
+/* What is hidden must not work: controls that allow an instruction, and that make it exit. */
+static const struct {
+	enum guest_feature feature;
+	uint32_t allows, intercepts;
+} hidden[] = {
+	{GUEST_rdtscp, SECONDARY_RDTSCP, 0}, {GUEST_invpcid, SECONDARY_INVPCID, 0},
+	{GUEST_rdrand, 0, SECONDARY_RDRAND}, {GUEST_rdseed, 0, SECONDARY_RDSEED},
+};
+
+/* What no control allows, no guest can have. */
+static void withhold_features(void)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(hidden); i++)
+		if (hidden[i].allows & ~vmx_caps.secondary)
+			cpu_model_withhold(hidden[i].feature);
+}
+
 static status_t vmx_cpu_on(void)
 {
 	struct cpu *cpu = this_cpu();
@@ -73,6 +90,7 @@ static status_t vmx_cpu_on(void)
 		return -S_IO;
 	if (cpu->id)
 		return 0;
+	withhold_features();
 	pt_ept_init(vmx_caps.ept_vpid & EPT_CAP_PAGES_2M, vmx_caps.ept_vpid & EPT_CAP_PAGES_1G);
 	return vmx_maps_init();
 }
@@ -174,15 +192,13 @@ void vmx_write_host_state(void)
 	vmwrite(VMCS_HOST_SYSENTER_EIP, 0);
 }
 
-/* CPUID bits that a control must follow: what is hidden must not work. */
 static uint32_t secondary_controls(const struct x86_vcpu *v)
 {
 	uint32_t secondary = vmx_caps.secondary;
 
-	if (!cpuid_guest_bit(v->cpuid, 0x80000001, REG_EDX, 27))
-		secondary &= ~(uint32_t)SECONDARY_RDTSCP;
-	if (!cpuid_guest_bit(v->cpuid, 7, REG_EBX, 10))
-		secondary &= ~(uint32_t)SECONDARY_INVPCID;
+	for (unsigned i = 0; i < ARRAY_SIZE(hidden); i++)
+		secondary &= ~(cpuid_guest_has(v->cpuid, hidden[i].feature) ? hidden[i].intercepts
+									    : hidden[i].allows);
 	/* Who spins alone waits for no other vCPU. */
 	if (v->base.vm->settings.cpus == 1)
 		secondary &= ~(uint32_t)SECONDARY_PAUSE_LOOP;
@@ -224,7 +240,7 @@ static void write_controls(struct vmx_vcpu *s)
 	vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
 	vmwrite(VMCS_IO_BITMAP_A, vmx_io_bitmap_pa[0]);
 	vmwrite(VMCS_IO_BITMAP_B, vmx_io_bitmap_pa[1]);
-	vmwrite(VMCS_MSR_BITMAP, vmx_msr_bitmap_pa[0]);
+	vmwrite(VMCS_MSR_BITMAP, s->msr_bitmap_pa[0]);
 	vmwrite(VMCS_TSC_OFFSET, v->tsc_offset);
 	vmwrite(VMCS_VPID, s->vpid);
 	vmwrite(VMCS_EPT_POINTER, v->base.vm->mem.pt.root | vmx_caps.eptp_bits);
@@ -248,7 +264,14 @@ static struct x86_segment segment(uint16_t selector, uint16_t attr, uint64_t bas
 	return (struct x86_segment){selector, attr, 0xffff, base};
 }
 
-/* Power-on state: SDM vol. 3, table 9-1. */
+static void reset_sysenter(void)
+{
+	vmwrite(VMCS_GUEST_SYSENTER_CS, 0);
+	vmwrite(VMCS_GUEST_SYSENTER_ESP, 0);
+	vmwrite(VMCS_GUEST_SYSENTER_EIP, 0);
+}
+
+/* Power-on state: SDM vol. 3, table 9-1, but for what survives an INIT. */
 static void write_guest_state(struct vmx_vcpu *s)
 {
 	enum { DATA = 0x93, CODE = 0x9b, LDT = 0x82, TSS_BUSY = 0x8b };
@@ -272,13 +295,10 @@ static void write_guest_state(struct vmx_vcpu *s)
 	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
 	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
 	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
-	vmwrite(VMCS_GUEST_SYSENTER_CS, 0);
-	vmwrite(VMCS_GUEST_SYSENTER_ESP, 0);
-	vmwrite(VMCS_GUEST_SYSENTER_EIP, 0);
 	vmwrite(VMCS_LINK_POINTER, UINT64_MAX);
 }
 
-static void vmx_vcpu_reset(struct x86_vcpu *v)
+static void vmx_vcpu_reset(struct x86_vcpu *v, bool init)
 {
 	struct vmx_vcpu *s = vmx_vcpu(v);
 
@@ -288,9 +308,11 @@ static void vmx_vcpu_reset(struct x86_vcpu *v)
 	vmx_current_lost();
 	s->cpu = CPU_MAX;
 	vmx_make_current(s);
-	vmx_switch_reset(s);
+	vmx_switch_reset(s, init);
 	write_controls(s);
 	write_guest_state(s);
+	if (!init)
+		reset_sysenter();
 	vmx_apicv_reset(s);
 }
 
@@ -363,6 +385,7 @@ static const struct vendor vmx = {
 	.cpu_on = vmx_cpu_on,
 	.features = vmx_features,
 	.vcpu_create = vmx_vcpu_create,
+	.msr_maps = vmx_msr_maps,
 	.vcpu_reset = vmx_vcpu_reset,
 	.load = vmx_load,
 	.run = vmx_run,

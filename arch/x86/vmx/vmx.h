@@ -29,6 +29,9 @@ struct vmx_vcpu {
 	uint64_t cr2, dr6;	  /* likewise */
 	struct x86_vcpu x;	  /* at 128: general registers for the entry code */
 
+	/* Its VM's MSR bitmaps: the second is for x2APIC mode with APIC virtualization. */
+	uint64_t msr_bitmap_pa[2];
+
 	/* APIC virtualization (apicv.c); all NULL and 0 without. */
 	void *apic_page;       /* virtual-APIC page: its lapic's registers */
 	void *apic_access;     /* vCPU 0: what is mapped where the guest's APICs are */
@@ -65,12 +68,10 @@ extern struct vmx_caps vmx_caps;
 /* Chooses the controls; false with the reason in @why if something that we need is missing. */
 bool vmx_probe_controls(char *why, size_t size);
 
-/*
- * Permission maps, made from the tables at boot; host-physical addresses. Of those for MSRs, the
- * second is for guests in x2APIC mode on a CPU with APIC virtualization.
- */
-extern uint64_t vmx_io_bitmap_pa[2], vmx_msr_bitmap_pa[2];
+/* The I/O bitmaps, made at boot, and those for MSRs, made for each VM: see VENDOR_OPS. */
+extern uint64_t vmx_io_bitmap_pa[2];
 status_t __must_check vmx_maps_init(void);
+status_t __must_check vmx_msr_maps(struct x86_vcpu *v);
 
 /* Makes the VMCS of @s the one that VMREAD and VMWRITE act on. */
 void vmx_make_current(struct vmx_vcpu *s);
@@ -87,7 +88,7 @@ bool vmx_is_resident(const struct vmx_vcpu *s);
 /* Has them be in no CPU. */
 void vmx_switch_release(struct vmx_vcpu *s);
 /* Sets their power-on values. */
-void vmx_switch_reset(struct vmx_vcpu *s);
+void vmx_switch_reset(struct vmx_vcpu *s, bool init);
 
 /*
  * entry.asm: runs the guest and vmx_exit() in turns until vmx_exit() returns nonzero; that value.

@@ -4,6 +4,7 @@
 #define SOCLE_CPU_REGS_H
 
 #include "socle/base.h"
+#include "socle/cpu/msr.h"
 
 /* SDM vol. 3, 2.5; APM vol. 2, 3.1. */
 enum cr0_bits {
@@ -19,6 +20,12 @@ enum cr4_bits {
 	CR4_VMXE = BIT(13), CR4_FSGSBASE = BIT(16), CR4_PCIDE = BIT(17), CR4_OSXSAVE = BIT(18),
 	CR4_SMEP = BIT(20), CR4_SMAP = BIT(21), CR4_PKE = BIT(22), CR4_CET = BIT(23),
 	CR4_PKS = BIT(24),
+};
+
+/* State components by their bits in XCR0 and IA32_XSS (SDM vol. 1, 13.1 and 13.3). */
+enum xcr0_bits {
+	XCR0_X87 = BIT(0), XCR0_SSE = BIT(1), XCR0_AVX = BIT(2), XCR0_AVX512 = MASK(7, 5),
+	XCR0_PKRU = BIT(9),
 };
 
 /* APM vol. 2, 3.1.7. */
@@ -52,26 +59,6 @@ enum msr_index {
 	MSR_VM_HSAVE_PA = 0xc0010117, MSR_OSVW_LENGTH = 0xc0010140, MSR_OSVW_STATUS = 0xc0010141,
 	MSR_DC_CFG = 0xc0011022, MSR_DE_CFG = 0xc0011029,
 };
-
-static __always_inline uint64_t msr_read(uint32_t index)
-{
-	uint32_t lo, hi;
-
-	__asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(index));
-	return lo | (uint64_t)hi << 32;
-}
-
-static __always_inline void msr_write(uint32_t index, uint64_t value)
-{
-	__asm__ volatile("wrmsr"
-			 :
-			 : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
-			 : "memory");
-}
-
-/* As above, for an MSR that may not exist: false if it faulted (then *@value is 0). */
-bool msr_read_safe(uint32_t index, uint64_t *value);
-bool msr_write_safe(uint32_t index, uint64_t value);
 
 struct cpuid {
 	uint32_t eax, ebx, ecx, edx;

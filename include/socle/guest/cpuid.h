@@ -5,6 +5,7 @@
 
 #include "socle/base.h"
 #include "socle/cpu/regs.h"
+#include "socle/guest/cpuid_model.h"
 #include "socle/status.h"
 
 struct x86_vcpu;
@@ -13,6 +14,9 @@ struct x86_vcpu;
 #define LAPIC_TIMER_HZ 1000000000ull
 
 enum { CPUID_LEAVES = 32, CPUID_ENTRIES = 64 };
+
+/* Legacy area and header: what an XSAVE area has before the further components. */
+enum { XSAVE_HEADER_END = 576 };
 
 /* Parts of a leaf that depend on the vCPU's state at the time it is read. */
 enum cpuid_dynamic {
@@ -41,10 +45,17 @@ struct guest_cpuid {
 	uint8_t pv[CPUID_LEAVES];	  /* 0x40000100 + n: the KVM interface */
 	uint8_t extended[CPUID_LEAVES];	  /* 0x80000000 + n */
 	unsigned entries;		  /* used */
+	struct vm_cpu model;
+	uint64_t xcr0, xss; /* bits of XCR0 and IA32_XSS that the guest may set */
+	uint64_t cr4;	    /* likewise */
+	bool hides_cr4;	    /* some of CR4 are missing that the default model has */
 };
 
-/* Builds the table for a VM with @cpus vCPUs, from the host's CPUID and the policy. */
-void cpuid_build(struct guest_cpuid *table, unsigned cpus);
+/*
+ * Builds the table for a VM with @cpus vCPUs of the model @m, which the host must have, from the
+ * host's CPUID and the policy.
+ */
+void cpuid_build(struct guest_cpuid *table, const struct vm_cpu *m, unsigned cpus);
 
 /* What the guest's CPUID returns now. */
 struct cpuid cpuid_guest(struct x86_vcpu *v, uint32_t leaf, uint32_t subleaf);
@@ -69,7 +80,13 @@ static __always_inline const struct cpuid_entry *cpuid_guest_fast(const struct g
 /* A feature bit of the guest's model; @reg 0 to 3: EAX to EDX. Subleaf 0. */
 bool cpuid_guest_bit(const struct guest_cpuid *table, uint32_t leaf, unsigned reg, unsigned bit);
 
-/* Bits of XCR0 that the guest may set. */
-uint64_t cpuid_guest_xcr0(const struct guest_cpuid *table);
+/* True if the guest's model has @f. */
+static inline bool cpuid_guest_has(const struct guest_cpuid *table, enum guest_feature f)
+{
+	return cpu_model_has(&table->model, f);
+}
+
+/* Size in bytes of an XSAVE area for @components, standard or compacted (SDM vol. 1, 13.4). */
+uint32_t cpuid_guest_xsave_size(const struct guest_cpuid *table, uint64_t components, bool compact);
 
 #endif

@@ -13,6 +13,7 @@ enum emul_status {
 	EMUL_OK,	  /* the instruction is done: RIP advanced, RF cleared */
 	EMUL_AGAIN,	  /* REP: some iterations done, RIP unchanged; look for events, come back */
 	EMUL_EXCEPTION,	  /* raise emul.exception; nothing changed but REP progress */
+	EMUL_RETRY,	  /* page tables change under it; nothing changed but REP progress */
 	EMUL_UNSUPPORTED, /* this instruction is not for the emulator; nothing changed */
 	EMUL_FATAL,	  /* memory or a device failed in a way that no guest can handle */
 };
@@ -27,11 +28,12 @@ enum emul_access {
 struct emul;
 
 /*
- * What the emulator needs from its caller; none may be NULL. Each returns EMUL_OK, EMUL_FATAL, or
- * EMUL_EXCEPTION with emul->exception filled (#PF), and has had no effect unless it returns
- * EMUL_OK. @la is a linear address, with [la, la + size) inside one 4 KiB page; @size is 1 to 8
- * bytes and not always a power of two (parts of an access that crosses a page); values are
- * little-endian in the low @size bytes. @access is a mask of enum emul_access.
+ * What the emulator needs from its caller; none may be NULL. Each returns EMUL_OK, EMUL_FATAL,
+ * EMUL_EXCEPTION with emul->exception filled (#PF), or (write and probe only) EMUL_RETRY to have
+ * the guest try again, and has had no effect unless it returns EMUL_OK. @la is a linear address,
+ * with [la, la + size) inside one 4 KiB page; @size is 1 to 8 bytes and not always a power of two
+ * (parts of an access that crosses a page); values are little-endian in the low @size bytes.
+ * @access is a mask of enum emul_access.
  */
 struct emul_ops {
 	enum emul_status (*read)(struct emul *emul, uint64_t la, unsigned size, uint32_t access,

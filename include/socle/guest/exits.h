@@ -35,9 +35,12 @@ void exit_msr_fault(struct x86_vcpu *v);
 static __always_inline bool exit_msr_read(struct x86_vcpu *v)
 {
 	uint64_t value;
+	enum msr_result result = msr_guest_read(v, v->state.gpr[GPR_RCX], &value);
 
-	if (unlikely(msr_guest_read(v, v->state.gpr[GPR_RCX], &value) != MSR_OK))
+	if (unlikely(result != MSR_OK)) {
+		v->stats.msr_refused[result]++;
 		return false;
+	}
 	v->state.gpr[GPR_RAX] = (uint32_t)value;
 	v->state.gpr[GPR_RDX] = value >> 32;
 	return true;
@@ -46,8 +49,12 @@ static __always_inline bool exit_msr_read(struct x86_vcpu *v)
 static __always_inline bool exit_msr_write(struct x86_vcpu *v)
 {
 	uint64_t value = (uint32_t)v->state.gpr[GPR_RAX] | v->state.gpr[GPR_RDX] << 32;
+	enum msr_result result = msr_guest_write(v, v->state.gpr[GPR_RCX], value);
 
-	return likely(msr_guest_write(v, v->state.gpr[GPR_RCX], value) == MSR_OK);
+	if (likely(result == MSR_OK))
+		return true;
+	v->stats.msr_refused[result]++;
+	return false;
 }
 
 /* IN and OUT without REP or a string; the CPU has checked the permission. @size is 1, 2 or 4. */
@@ -67,6 +74,25 @@ static __always_inline void exit_hypercall(struct x86_vcpu *v)
 
 /* XSETBV. */
 bool exit_xsetbv(struct x86_vcpu *v);
+
+/*
+ * May the guest, whose X86_CR is loaded, have @value in CR4? By its CPUID, and by SDM vol. 2, "MOV
+ * - Move to/from Control Registers".
+ */
+static inline bool exit_cr4_valid(const struct x86_vcpu *v, uint64_t value)
+{
+	const struct x86_state *s = &v->state;
+	bool long_mode = s->efer & EFER_LMA;
+
+	if (value & ~v->cpuid->cr4)
+		return false;
+	if (long_mode && (!(value & CR4_PAE) || ((value ^ s->cr4) & CR4_LA57)))
+		return false;
+	return !(value & ~s->cr4 & CR4_PCIDE) || (long_mode && !(s->cr3 & 0xfff));
+}
+
+/* MOV to CR4, where nothing but the check is needed; @gpr: enum x86_gpr. */
+bool exit_cr4_write(struct x86_vcpu *v, unsigned gpr);
 
 /* MOV from or to CR8, decoded here; skips or raises by itself. */
 void exit_cr8(struct x86_vcpu *v);

@@ -29,11 +29,13 @@ enum x86_group {
 };
 
 enum { FETCH_MAX = 16, FETCH_WINDOWS = 8, DECODE_CACHE_SIZE = 64, MSR_SLOTS = 128 };
+enum { MSR_ROWS = 256, MSR_RESULTS = 4 }; /* see guest/msr.h */
 
 /*
  * A page that instructions were fetched from, to look at their bytes without a walk. It holds as
- * long as the guest's CR3 and the page-table entries that led there are the same. Closed by
- * VCPU_REQ_FLUSH, which whoever takes a page away from a guest must send to all its vCPUs.
+ * long as the guest's CR3, its paging mode and the page-table entries that led there are the same.
+ * Closed by VCPU_REQ_FLUSH, which whoever takes a page away from a guest must send to all its
+ * vCPUs.
  */
 #define FETCH_NOWHERE BIT(62) /* not canonical: no instruction lies there */
 enum { WALK_LEVELS = 5 };
@@ -47,7 +49,7 @@ struct walk_trail {
 struct __aligned(128) fetch_window
 {
 	uint64_t page;		 /* linear address of the page, or FETCH_NOWHERE */
-	uint64_t cr3;		 /* guest CR3 that it was found with */
+	uint64_t cr3;		 /* guest CR3 that it was found with; bits 60:52: see fetch.c */
 	const uint8_t *host;	 /* where the page is mapped for us */
 	struct walk_trail trail; /* of the walk that found it */
 };
@@ -70,8 +72,9 @@ struct x86_stats {
 	uint64_t reinjected;  /* deliveries that had to be repeated */
 	uint64_t decoded;     /* instructions decoded in full */
 	uint64_t decode_hits; /* found in the decode cache */
-	uint64_t msr_faults;  /* accesses that were refused with #GP */
 	uint64_t ports, mmio, populated;
+
+	uint64_t msr_refused[MSR_RESULTS]; /* accesses that raised #GP, by enum msr_result */
 };
 
 /* Owned by the CPU that runs it; others only set request bits in @base. */
@@ -89,11 +92,12 @@ struct x86_vcpu {
 	struct io_region *last_mmio;		  /* device of the last access; NULL: none */
 	struct decode_entry decode[DECODE_CACHE_SIZE];
 	uint64_t msr[MSR_SLOTS];       /* values of stored MSRs, by slot of the policy */
-	bool msr_offered[256];	       /* rows of the MSR table that its CPU model has */
+	uint8_t msr_access[MSR_ROWS];  /* by row of the MSR table: enum msr_access */
 	uint64_t tsc_adjust;	       /* IA32_TSC_ADJUST */
 	uint64_t pvclock;	       /* where the guest wants its time, and bit 0: it does */
 	uint64_t tsc_offset;	       /* guest TSC = host TSC + this */
 	uint64_t xcr0, tsc_aux, dr[4]; /* while not loaded in the CPU: see context.h */
+	uint64_t xss;		       /* IA32_XSS: also in the CPU while it is loaded there */
 	void *fpu;		       /* XSAVE or FXSAVE area, used while not loaded */
 	bool waits_for_sipi;	       /* after INIT */
 	bool halted;		       /* executed HLT, and no event has come since */
@@ -127,8 +131,11 @@ enum exit_action {
 	X(const char *, features, (void))                                                          \
 	/* Allocates a vCPU of @vm. NULL: out of memory. */                                        \
 	X(struct x86_vcpu *, vcpu_create, (struct vm * vm, unsigned id))                           \
-	/* Sets power-on state (SDM vol. 3, 9.1), all but what the rooms above hold. */            \
-	X(void, vcpu_reset, (struct x86_vcpu * v))                                                 \
+	/* Makes the MSR permission maps of @v's VM, after msr_create(). vCPU 0 is first. */       \
+	X(status_t, msr_maps, (struct x86_vcpu * v))                                               \
+	/* Sets power-on state (SDM vol. 3, 9.1), all but what the rooms above hold. After an */   \
+	/* INIT, which keeps the MSRs that the guest uses directly: @init. */                      \
+	X(void, vcpu_reset, (struct x86_vcpu * v, bool init))                                      \
 	/* Fills @groups of the register cache. */                                                 \
 	X(void, load, (struct x86_vcpu * v, uint32_t groups))                                      \
 	/* Runs the vCPU until it leaves. */                                                       \

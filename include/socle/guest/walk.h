@@ -10,8 +10,9 @@
 /*
  * Translates linear address @la for an access (mask of enum emul_access) as the CPU would in the
  * vCPU's mode (SDM vol. 3, chapter 4; APM vol. 2, chapter 5), setting accessed and dirty bits.
- * Returns EMUL_OK with *@gpa, EMUL_EXCEPTION with @x filled (#PF), or EMUL_FATAL when a table lies
- * outside the guest's memory. X86_CR, X86_RFLAGS and X86_SEG must be loaded.
+ * Returns EMUL_OK with *@gpa, EMUL_EXCEPTION with @x filled (#PF), EMUL_FATAL when a table lies
+ * outside the guest's memory, or, with EMUL_WRITE in @access, EMUL_RETRY: other vCPUs change the
+ * tables all the time, so let this one try again. X86_CR, X86_RFLAGS and X86_SEG must be loaded.
  */
 enum emul_status x86_walk(struct x86_vcpu *v, uint64_t la, uint32_t access, uint64_t *gpa,
 			  struct x86_exception *x);
@@ -34,26 +35,28 @@ static __always_inline bool walk_trail_holds(const struct walk_trail *t)
 
 /*
  * The instruction at linear address @la. NULL if its bytes cannot be had the short way, or the
- * decoder refuses them: then x86_decode() tells why. Valid until the next call. These two are for
- * what follows: the first opens a window to the page, the second decodes the bytes at @p.
+ * decoder refuses them: then x86_decode() tells why. Valid until the next call. These three are for
+ * what follows: the first opens a window to the page, the second decodes the bytes at @p, the third
+ * looks for code that is not of 64 bits in a window of the present paging mode.
  */
 const struct insn *x86_decode_far(struct x86_vcpu *v, uint64_t la, enum insn_mode mode);
 const struct insn *x86_decode_anew(struct x86_vcpu *v, uint64_t la, enum insn_mode mode,
 				   const uint8_t *p);
+const struct insn *x86_decode_legacy(struct x86_vcpu *v, uint64_t la, enum insn_mode mode);
 
 /* The same from @count bytes at @bytes, which the CPU has fetched: no walk is needed. */
 const struct insn *x86_decode_given(struct x86_vcpu *v, uint64_t la, enum insn_mode mode,
 				    const uint8_t *bytes, unsigned count);
 
-/* The same out of the decode cache, if the guest's bytes are still what was decoded. */
-static __always_inline const struct insn *x86_decode_fast(struct x86_vcpu *v, uint64_t la,
-							  uint64_t cr3, enum insn_mode mode)
+/* The same out of the decode cache, if there is a window with @key and the bytes are the same. */
+static __always_inline const struct insn *x86_decode_near(struct x86_vcpu *v, uint64_t la,
+							  uint64_t key, enum insn_mode mode)
 {
 	struct decode_entry *e = &v->decode[la % DECODE_CACHE_SIZE];
 	const struct fetch_window *f = fetch_window(v, la);
 	uint64_t offset = la - f->page, bytes[2];
 
-	if (unlikely(offset > PAGE_SIZE - FETCH_MAX || f->cr3 != cr3 ||
+	if (unlikely(offset > PAGE_SIZE - FETCH_MAX || f->cr3 != key ||
 		     !walk_trail_holds(&f->trail)))
 		return x86_decode_far(v, la, mode);
 	memcpy(bytes, f->host + offset, sizeof(bytes));
@@ -63,6 +66,15 @@ static __always_inline const struct insn *x86_decode_fast(struct x86_vcpu *v, ui
 		return x86_decode_anew(v, la, mode, f->host + offset);
 	v->stats.decode_hits++;
 	return &e->insn;
+}
+
+/* The same with the guest's CR3, all that there is to know about the paging of 64-bit code. */
+static __always_inline const struct insn *x86_decode_fast(struct x86_vcpu *v, uint64_t la,
+							  uint64_t cr3, enum insn_mode mode)
+{
+	if (unlikely(mode != INSN_MODE_64))
+		return x86_decode_legacy(v, la, mode);
+	return x86_decode_near(v, la, cr3, INSN_MODE_64);
 }
 
 /*

@@ -10,9 +10,11 @@
 #define VM_CMDLINE_MAX 2048
 #define VM_MODULES_MAX 16
 #define VM_MAX_VCPUS   64
+#define VM_MSR_RANGES  16
 #define VM_MAX	       64
 #define VM_WEIGHT_MAX  65535
 #define VM_WEIGHT      256 /* unless configured */
+#define VM_CPU_WORDS   3
 
 /* A file that the boot loader put into memory. */
 struct boot_module {
@@ -35,6 +37,28 @@ struct vm_module {
 	char *string;		/* points into cmdline_pool; never NULL */
 };
 
+/* A CPU model: a bit for each enum guest_feature (socle/guest/cpuid_model.h). */
+struct vm_cpu {
+	uint64_t feature[VM_CPU_WORDS];
+};
+
+/* Directions of an access to an MSR, as bits. */
+enum vm_msr_access { VM_MSR_READ = 1, VM_MSR_WRITE = 2 };
+
+/* One line of the filter: `msr = deny 0x10-0x1f write`. */
+struct vm_msr_range {
+	uint32_t first, last; /* registers, both included */
+	uint8_t access;	      /* enum vm_msr_access, or both: what it is about */
+	bool allow;	      /* else it denies */
+};
+
+/* Which MSRs the guest may use, of those that there are: the last range that has one decides. */
+struct vm_msr_filter {
+	struct vm_msr_range range[VM_MSR_RANGES]; /* in order of the lines */
+	unsigned count;				  /* used */
+	bool deny;				  /* what no range has */
+};
+
 /* Frozen when the guest first runs (same value: fine, another: busy). */
 struct vm_settings {
 	char name[VM_NAME_MAX];
@@ -45,6 +69,7 @@ struct vm_settings {
 	unsigned module_count;
 	uint64_t memory;     /* bytes, a multiple of 1 MiB */
 	unsigned cpus;	     /* 1 to VM_MAX_VCPUS */
+	struct vm_cpu cpu;   /* the features of each */
 	unsigned weight;     /* of each vCPU against those of other guests: 1 to VM_WEIGHT_MAX */
 	unsigned cap;	     /* most CPU time, in percent of one CPU; 0: no limit */
 	uint64_t cpuset;     /* host CPUs that its vCPUs may run on, a bit each; 0: not said */
@@ -53,6 +78,7 @@ struct vm_settings {
 	uint16_t debug_exit; /* port of the debug-exit device; 0: none */
 	bool test_device;    /* port 0xe4, by which a test guest has its own pages moved */
 	enum vm_on_exit on_exit;
+	struct vm_msr_filter msr;
 	unsigned line; /* of its section header in socle.conf */
 };
 

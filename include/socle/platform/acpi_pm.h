@@ -22,6 +22,7 @@ struct acpi_pm {
 	uint16_t enable;       /* those that raise the SCI */
 	uint16_t control;      /* enum acpi_pm1_control */
 	bool irq;	       /* SCI as last driven */
+	uint64_t ticks;	       /* latest value of the timer: CPUs' clocks may differ a little */
 	uint64_t carries;      /* changes of the timer's top bit accounted in status */
 	struct vm *vm;	       /* to be powered off */
 	struct board *board;   /* owner, for the SCI */

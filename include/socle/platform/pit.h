@@ -34,6 +34,7 @@ struct pit_channel {
 
 struct pit {
 	struct pit_channel channel[3];
+	uint64_t now;	     /* latest tick seen: CPUs' clocks may differ a little */
 	uint64_t edge;	     /* tick of channel 0's next rising edge, while the timer is armed */
 	uint32_t owed;	     /* edges that passed before the guest could be told */
 	uint8_t port_b;	     /* writable bits of port 0x61 */

@@ -17,7 +17,8 @@ struct rtc {
 	uint8_t cmos[RTC_CMOS_SIZE]; /* the registers themselves, enum rtc_register */
 	uint8_t index;		     /* selected by port 0x70 */
 	bool irq;		     /* line as last driven */
-	uint64_t phase;		     /* ns, added to time_now() for the divider chain; wraps */
+	uint64_t now;		     /* time of the last look; other CPUs' may be a little behind */
+	uint64_t phase;		     /* ns, added to @now for the divider chain; wraps */
 	uint64_t updated;	     /* second of the divider chain that the registers show */
 	uint64_t periodic;	     /* 32768 Hz tick up to which PF has been accounted */
 	struct board *board;	     /* owner, for IRQ 8 */

@@ -168,11 +168,13 @@ user_end:
 		pop rbx
 		ret
 
-; One stub for each vector: pushes an error code where the CPU does not, and the vector.
+; One stub for each vector: pushes an error code where the CPU does not, and the vector. ENDBR64 is
+; for guests that turn indirect branch tracking on, and nothing elsewhere.
 		extern trap_entry
 %assign v 0
 %rep 256
 stub_ %+ v:
+		endbr64
 %if !(v == 8 || (v >= 10 && v <= 14) || v == 17 || v == 21 || v == 29 || v == 30)
 		push 0
 %endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Exceptions and interrupts of a test guest: table, recovery, handlers. */
+#include "cet.h"
 #include "rt.h"
 
 struct gate {
@@ -20,6 +21,8 @@ void trap_entry(struct frame *frame);
 static struct gate idt[256] __aligned(16);
 static irq_fn handlers[256];
 volatile struct trap last_trap;
+bool trap_cet;
+volatile struct trap_cet_state trap_cet_state;
 
 static void gate_set(unsigned v, uint64_t entry)
 {
@@ -74,8 +77,26 @@ void trap_disarm(void)
 	trap_armed = 0;
 }
 
+/*
+ * A way out that the shadow stack knows nothing of, so the supervisor's is turned off; and indirect
+ * branch tracking with it, before anything is called through a pointer.
+ */
+static __always_inline void leave_cet(void)
+{
+	uint64_t ssp = 0;
+
+	if (!trap_cet)
+		return;
+	__asm__ volatile("rdsspq %0" : "+r"(ssp));
+	trap_cet_state.ssp = ssp;
+	trap_cet_state.s_cet = rdmsr(MSR_S_CET);
+	trap_cet_state.u_cet = rdmsr(MSR_U_CET);
+	wrmsr(MSR_S_CET, 0);
+}
+
 void trap_entry(struct frame *f)
 {
+	leave_cet();
 	if (handlers[f->vector & 0xff]) {
 		handlers[f->vector & 0xff](f);
 		return;

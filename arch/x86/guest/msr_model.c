@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a guest has of the MSR table: its CPU model and its filter, for dispatcher, maps, console.
+ */
+#include "socle/guest/cpuid.h"
+#include "socle/guest/msr.h"
+#include "socle/report.h"
+#include "socle/string.h"
+
+static const struct vm_msr_filter *filter_of(const struct x86_vcpu *v)
+{
+	return &v->base.vm->settings.msr;
+}
+
+static bool in_model(const struct x86_vcpu *v, const struct msr_policy *p)
+{
+	return !p->needs.used ||
+	       cpuid_guest_bit(v->cpuid, p->needs.leaf, p->needs.reg, p->needs.bit);
+}
+
+/* @access, if the filter denies it for no register of @p; else 0. */
+static uint8_t undenied(const struct x86_vcpu *v, const struct msr_policy *p, uint8_t access)
+{
+	for (unsigned i = 0; i < p->count; i++)
+		if (msr_filter_denies(filter_of(v), p->index + i, access))
+			return 0;
+	return access;
+}
+
+void msr_create(struct x86_vcpu *v)
+{
+	ASSERT(!v->base.vm->frozen);
+	memset(v->msr_access, 0, sizeof(v->msr_access));
+	for (unsigned n = 0; n < msr_policy_count(); n++) {
+		const struct msr_policy *p = msr_policy(n);
+
+		if (in_model(v, p))
+			v->msr_access[n] = MSR_OFFERED | undenied(v, p, VM_MSR_READ) |
+					   undenied(v, p, VM_MSR_WRITE);
+	}
+}
+
+static bool is_direct(const struct x86_vcpu *v, unsigned n, uint32_t index, bool write)
+{
+	const struct msr_policy *p = msr_policy(n);
+
+	return (v->msr_access[n] & MSR_OFFERED) && (write ? p->write : p->read) == MSR_DIRECT &&
+	       !msr_filter_denies(filter_of(v), index, write ? VM_MSR_WRITE : VM_MSR_READ);
+}
+
+void msr_visit_direct(const struct x86_vcpu *v,
+		      void (*visit)(uint32_t index, bool read, bool write, void *map), void *map)
+{
+	for (unsigned n = 0; n < msr_policy_count(); n++) {
+		const struct msr_policy *p = msr_policy(n);
+
+		for (unsigned i = 0; i < p->count; i++) {
+			bool read = is_direct(v, n, p->index + i, false);
+			bool write = is_direct(v, n, p->index + i, true);
+
+			if (read || write)
+				visit(p->index + i, read, write, map);
+		}
+	}
+}
+
+const char *msr_behaviour(const struct x86_vcpu *v, unsigned n, uint32_t index, bool write)
+{
+	static const char *const texts[] = {
+		[MSR_REJECT] = "rejected",     [MSR_DIRECT] = "direct",
+		[MSR_STORED] = "stored",       [MSR_EMULATED] = "emulated",
+		[MSR_CONSTANT] = "constant",
+	};
+	const struct msr_policy *p = msr_policy(n);
+
+	if (!(v->msr_access[n] & MSR_OFFERED))
+		return "unsupported";
+	if (msr_filter_denies(filter_of(v), index, write ? VM_MSR_WRITE : VM_MSR_READ))
+		return "filtered";
+	return texts[write ? p->write : p->read];
+}
