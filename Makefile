@@ -91,8 +91,8 @@ run: $(B)/socle.iso | need-run	## starts the ISO in an emulator, on this termina
 	@tools/run $<
 
 # Unit tests (host), test guests (tiny kernels), tests of the whole machine.
-UNITS	:= $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
-$(B)/unit/%: tests/unit/%.c | need-unit
+UNITS	:= $(patsubst tests/%.c,$(B)/%,$(wildcard tests/unit/test_*.c tests/model/test_*.c))
+$(UNITS): $(B)/%: tests/%.c | need-unit
 	@mkdir -p $(@D)
 	$(call say,UNIT)gcc $(UNIT_CFLAGS) -MMD -MP $< -o $@ -lcmocka $$(sed -n 's/^ *\* libs: *//p' $<)
 
@@ -186,7 +186,7 @@ need-lint:
 	@tools/need $(PYTHON):python3 clang-format:clang-format shellcheck:shellcheck cppcheck:cppcheck
 
 FORCE:
--include $(OBJS:.o=.d) $(wildcard $(B)/unit/*.d $(B)/fuzz/*.d $(B)/tests/guest/*.d $(B)/tests/guest/rt/*.d)
+-include $(OBJS:.o=.d) $(wildcard $(B)/unit/*.d $(B)/model/*.d $(B)/fuzz/*.d $(B)/tests/guest/*.d $(B)/tests/guest/rt/*.d)
 .PHONY: all iso run unit fuzz try-fuzz test check bench format lint clean help FORCE \
 	need-build need-unit need-fuzz need-iso need-run need-qemu need-bochs need-test need-lint
 .DELETE_ON_ERROR:

@@ -3,6 +3,7 @@
 #include "shell.h"
 #include "socle/cpu/cpu.h"
 #include "socle/cpu/features.h"
+#include "socle/guest/lbr.h"
 #include "socle/kernel/log.h"
 #include "socle/kernel/machine.h"
 #include "socle/kernel/sched.h"
@@ -94,6 +95,8 @@ static void features(const struct command_call *call)
 		}
 		format_sink(call->out, "\n");
 	}
+	if (lbr_offer.text)
+		format_sink(call->out, "branch records of guests: %s\n", lbr_offer.text);
 }
 CONSOLE_COMMAND(features, .name = "features", .args = "", .run = features,
 		.help = "show which CPU features of interest there are");
@@ -109,7 +112,8 @@ static void mem(const struct command_call *call)
 
 	frames_account_read(&account);
 	print_memory(call, "total", account.total);
-	print_memory(call, "free", account.held[OWNER_FREE]);
+	print_memory(call, "free, zeroed", account.held[OWNER_FREE] - account.dirty);
+	print_memory(call, "free, to be zeroed", account.dirty);
 	print_memory(call, "core", account.held[OWNER_CORE]);
 	print_memory(call, "page tables", account.held[OWNER_PAGING]);
 	print_memory(call, "guests' virtual machines", account.held[OWNER_VM_CORE]);
@@ -121,6 +125,9 @@ static void mem(const struct command_call *call)
 		format(who, sizeof(who), "%s: tables", vm->settings.name);
 		print_memory(call, who, account.held[vm->mem.owner + 1]);
 	}
+	if (account.missing)
+		format_sink(call->out, "  %-24s %10ld KiB\n", "missing",
+			    account.missing / (long)KiB);
 }
 CONSOLE_COMMAND(mem, .name = "mem", .args = "", .run = mem,
 		.help = "show who holds how much of the machine's memory");

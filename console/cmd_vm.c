@@ -52,10 +52,10 @@ static void vm_list(const struct command_call *call)
 		format_sink(call->out, "no guests are configured\n");
 		return;
 	}
-	format_sink(call->out, "%-16s %-8s %4s %8s %6s  %s\n", "NAME", "STATE", "CPUS", "MEMORY",
+	format_sink(call->out, "%-16s %-10s %4s %8s %6s  %s\n", "NAME", "STATE", "CPUS", "MEMORY",
 		    "STARTS", "LAST EXIT");
 	for (struct vm *vm = vm_next(NULL); vm; vm = vm_next(vm))
-		format_sink(call->out, "%-16s %-8s %4u %7luM %6u  %s\n", vm->settings.name,
+		format_sink(call->out, "%-16s %-10s %4u %7luM %6u  %s\n", vm->settings.name,
 			    vm_state_text(vm), vm->settings.cpus, vm->settings.memory >> 20,
 			    vm->starts, exit_text(vm, reason, sizeof(reason)));
 }

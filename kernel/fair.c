@@ -252,6 +252,22 @@ void fair_remove(struct fair_queue *q, struct fair_entity *e)
 	e->queue = NULL;
 }
 
+/* One group is one weight: load and clock stay what they are. */
+void fair_swap(struct fair_queue *q, struct fair_entity *e, struct fair_entity *other)
+{
+	uint64_t vtime = e->vtime, remainder = e->remainder;
+
+	ASSERT(e->group == other->group && e->weight == other->weight);
+	fair_heap_remove(&q->waiting, e);
+	fair_heap_remove(&q->waiting, other);
+	e->vtime = other->vtime;
+	e->remainder = other->remainder;
+	other->vtime = vtime;
+	other->remainder = remainder;
+	fair_heap_add(&q->waiting, e, e->vtime);
+	fair_heap_add(&q->waiting, other, other->vtime);
+}
+
 uint64_t fair_preempt_in(const struct fair_queue *q, const struct fair_entity *woken,
 			 const struct fair_entity *running, uint64_t ran, uint64_t now)
 {

@@ -21,7 +21,11 @@
 #include "socle/platform/testdev.h"
 #include "socle/stats.h"
 
-enum { POOL_SIZE = 16384, CHIP_TIMERS = 8 /* of one board, at most */, CONSOLE_TIMERS = 1 };
+enum {
+	POOL_SIZE = 16384,
+	CHIP_TIMERS = 8, /* of one board, at most */
+	OTHER_TIMERS = 2 /* of its console, and of its VM */
+};
 
 static status_t create_vcpu(struct vm *vm, unsigned id, const struct guest_cpuid *cpuid)
 {
@@ -84,37 +88,50 @@ static bool fits_machine(struct vm *vm)
 	return true;
 }
 
+static status_t create_parts(struct vm *vm)
+{
+	const struct vm_settings *s = &vm->settings;
+	struct guest_cpuid *cpuid = pages_alloc(sizeof(*cpuid), OWNER_VM_CORE);
+	status_t status;
+
+	if (!cpuid)
+		return -S_NOMEM;
+	cpuid_build(cpuid, &s->cpu, s->cpus);
+	guest_mem_layout(&vm->mem, s->memory);
+	status = board_create(vm);
+	if (!status)
+		status = lapic_add_region(vm);
+	if (!status && s->test_device)
+		status = testdev_add(vm);
+	for (unsigned i = 0; !status && i < s->cpus; i++)
+		status = create_vcpu(vm, i, cpuid);
+	/* Room is not given back, so it comes last. */
+	if (!status)
+		status = sched_reserve(s->cpus);
+	return status ? status : timers_reserve(s->cpus + CHIP_TIMERS + OTHER_TIMERS);
+}
+
 static status_t create(struct vm *vm)
 {
-	struct guest_cpuid *cpuid;
+	struct guest_console *console = NULL;
 	status_t status;
 
 	choose_cpus(vm);
 	if (!fits_machine(vm))
 		return -S_RANGE;
-	cpuid = pages_alloc(sizeof(*cpuid), OWNER_VM_CORE);
-	if (!cpuid)
-		return -S_NOMEM;
-	cpuid_build(cpuid, &vm->settings.cpu, vm->settings.cpus);
-	guest_mem_layout(&vm->mem, vm->settings.memory);
-	status = timers_reserve(vm->settings.cpus + CHIP_TIMERS + CONSOLE_TIMERS);
-	if (!status)
-		status = board_create(vm);
-	if (!status)
-		status = lapic_add_region(vm);
-	if (!status && vm->settings.test_device)
-		status = testdev_add(vm);
-	for (unsigned i = 0; !status && i < vm->settings.cpus; i++)
-		status = create_vcpu(vm, i, cpuid);
-	if (!status && vm->settings.console) {
-		struct guest_console *console = pages_alloc(sizeof(*console), OWNER_VM_CORE);
-
-		if (console)
-			console_add_guest(console, vm, &vm->board->uart);
-		else
-			status = -S_NOMEM;
+	if (vm->settings.console) {
+		console = pages_alloc(sizeof(*console), OWNER_VM_CORE);
+		if (!console)
+			return -S_NOMEM;
 	}
-	return status;
+	status = create_parts(vm);
+	if (status) {
+		board_destroy(vm);
+		return status;
+	}
+	if (console)
+		console_add_guest(console, vm, &vm->board->uart);
+	return 0;
 }
 
 static status_t load_tables(struct vm *vm)
@@ -140,13 +157,13 @@ static void reset_vcpu(struct x86_vcpu *v, uint64_t tsc_offset)
 	vendor->vcpu_reset(v, false);
 }
 
-/* Memory that is promised to running guests and not populated yet. */
+/* Memory that is promised and not populated yet: to guests that run, or will soon do so again. */
 static uint64_t promised(void)
 {
 	uint64_t bytes = 0;
 
 	for (struct vm *vm = vm_next(NULL); vm; vm = vm_next(vm))
-		if (vm->state == VM_RUNNING)
+		if (vm->state == VM_RUNNING || vm->state == VM_RESTARTING)
 			bytes += vm->settings.memory - MIN(vm->mem.populated, vm->settings.memory);
 	return bytes;
 }
@@ -292,7 +309,7 @@ static void print_vcpus(struct vm *vm, struct format_sink *out)
 			{"ports", s->ports},
 			{"mmio", s->mmio},
 			{"populated", s->populated},
-			{"run-ms", v->base.run_ns / 1000000},
+			{"run-ms", sched_run_ns(vm->vcpu[i]) / NS_PER_MS},
 		};
 
 		format_sink(out, "  vcpu%u %-12s %s\n", i, "apic",

@@ -13,32 +13,37 @@ void sched_bind(const struct sched_ops *o)
 	ops = o;
 }
 
-status_t sched_add(struct vm *vm)
-{
-	static unsigned vcpus;
-	const struct vm_settings *set = &vm->settings;
+static unsigned vcpu_total; /* of all VMs; the boot CPU's */
 
+status_t sched_reserve(unsigned more)
+{
 	for (unsigned i = 0; i < cpu_count; i++) {
 		status_t status;
 
 		spin_lock(&scheds[i].lock);
-		status = fair_queue_reserve(&scheds[i].queue, vcpus + set->cpus);
+		status = fair_queue_reserve(&scheds[i].queue, vcpu_total + more);
 		spin_unlock(&scheds[i].lock);
 		if (status)
 			return status;
 	}
-	vcpus += set->cpus;
+	return 0;
+}
+
+void sched_add(struct vm *vm)
+{
+	const struct vm_settings *set = &vm->settings;
+
+	vcpu_total += set->cpus;
 	fair_group_init(&vm->group, set->cap);
 	for (unsigned i = 0; i < set->cpus; i++) {
 		struct vcpu *v = vm->vcpu[i];
 
 		fair_entity_init(&v->fair, &vm->group, set->weight, set->cpuset);
 		/* Spread them from the start. */
-		v->cpu = (vcpus - i) % cpu_count;
+		v->cpu = (vcpu_total - i) % cpu_count;
 		while (!(set->cpuset & BIT(v->cpu)))
 			v->cpu = (v->cpu + 1) % cpu_count;
 	}
-	return 0;
 }
 
 void sched_start(struct vcpu *v)
@@ -127,13 +132,46 @@ static void run(struct cpu_sched *s, struct vcpu *v, uint64_t slice)
 	fair_put(&s->queue, &v->fair, now);
 }
 
+/*
+ * One of @vm spins: it waits for another vCPU, most likely for one that was interrupted. Which one
+ * is not known, so while the guest's turn lasts its vCPUs have it in the order in which they came.
+ * Otherwise one that has used up its slice would have to wait until each of the others has spun for
+ * as long. The lock of @s is held.
+ */
+static void take_turns(struct cpu_sched *s, const struct vm *vm)
+{
+	struct vcpu *first, *longest;
+
+	if (!waiting(s))
+		return;
+	first = longest = vcpu_of(s->queue.waiting.slots[0].entity);
+	if (first->vm != vm)
+		return;
+	for (unsigned i = 0; i < vm->settings.cpus; i++) {
+		struct vcpu *v = vm->vcpu[i];
+
+		/* Whom somebody wakes may have our number, but does not wait before we let go. */
+		if (__atomic_load_n(&v->cpu, __ATOMIC_RELAXED) == id_of(s) &&
+		    v->state == VCPU_RUNNABLE && v->fair.state == FAIR_WAITING &&
+		    v->fair.since < longest->fair.since)
+			longest = v;
+	}
+	if (longest != first)
+		fair_swap(&s->queue, &first->fair, &longest->fair);
+}
+
 /* The next to run, with how long; NULL: nobody. The lock of @s is held. */
 static struct fair_entity *pick(struct cpu_sched *s, uint64_t now, uint64_t *slice)
 {
-	struct fair_entity *e = fair_pick(&s->queue, now, slice), *other = NULL;
-	bool yields = e && s->yielded == vcpu_of(e) && waiting(s);
+	struct vcpu *yielded = s->yielded;
+	struct fair_entity *e, *other;
+	bool yields;
 
 	s->yielded = NULL;
+	if (yielded)
+		take_turns(s, yielded->vm);
+	e = fair_pick(&s->queue, now, slice);
+	yields = e && vcpu_of(e) == yielded && waiting(s);
 	if (!yields)
 		return e;
 	/* Somebody else first, once. */

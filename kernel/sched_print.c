@@ -36,6 +36,26 @@ void sched_print(unsigned cpu, struct format_sink *out)
 	format_sink(out, "%s\n", line.text);
 }
 
+/*
+ * Of @v, on the CPU @s, which is locked: what was booked when it last left, and since it came. The
+ * clock of its CPU may be a little ahead of ours.
+ */
+static uint64_t run_ns(const struct cpu_sched *s, const struct vcpu *v)
+{
+	uint64_t now = time_now();
+
+	return v->run_ns + (s->current == v && now > s->since ? now - s->since : 0);
+}
+
+uint64_t sched_run_ns(struct vcpu *v)
+{
+	struct cpu_sched *s = sched_lock_of(v);
+	uint64_t ns = run_ns(s, v);
+
+	spin_unlock(&s->lock);
+	return ns;
+}
+
 void sched_print_vm(struct vm *vm, struct format_sink *out)
 {
 	static const char *const states[] = {
@@ -52,7 +72,7 @@ void sched_print_vm(struct vm *vm, struct format_sink *out)
 
 		format_sink(&line.sink, "%s/%u: %s, cpu%u, %llu ms, %llu runs, %llu moves, ",
 			    vm->settings.name, i, states[v->state], v->cpu,
-			    (unsigned long long)(v->run_ns / NS_PER_MS),
+			    (unsigned long long)(run_ns(s, v) / NS_PER_MS),
 			    (unsigned long long)v->run_count, (unsigned long long)v->moves);
 		fair_entity_print(&v->fair, time_now(), &line.sink);
 		spin_unlock(&s->lock);

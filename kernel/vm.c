@@ -6,9 +6,19 @@
 #include "socle/kernel/vm.h"
 #include "socle/string.h"
 
+/*
+ * A guest may reset itself as often as it likes, or turn itself off where that starts it again.
+ * Each time the boot CPU gives back its memory and loads its image anew, which nobody pays for. One
+ * that lived for less than this rests for as long, so that between any two of these the boot CPU
+ * has that time for others; and the log has at most ten of them in a second. It is not so long that
+ * who resets a machine by hand would notice.
+ */
+#define RESTART_REST (100 * NS_PER_MS)
+
 static struct vm *vms[VM_MAX];
 static unsigned count;
 static unsigned stopping; /* VMs in that state; atomic */
+static bool rested;	  /* a VM may start again; the boot CPU's and its interrupts' */
 static const struct vm_ops *ops;
 
 void vm_bind(const struct vm_ops *o)
@@ -37,21 +47,23 @@ const char *vm_state_text(const struct vm *vm)
 		[VM_STOPPED] = "stopped",
 		[VM_RUNNING] = "running",
 		[VM_STOPPING] = "stopping",
+		[VM_RESTARTING] = "restarting",
 	};
 
 	return texts[vm->state];
 }
 
-status_t vm_create(const struct vm_settings *settings)
+static void restart_due(struct timer *t)
 {
-	struct vm *vm;
+	WRITE_ONCE(rested, true);
+	sched_kick();
+}
+
+static status_t create(const struct vm_settings *settings)
+{
+	struct vm *vm = pages_alloc(sizeof(*vm), OWNER_VM_CORE);
 	status_t status;
 
-	if (vm_find(settings->name))
-		return -S_EXIST;
-	if (count == VM_MAX)
-		return -S_NOSPC;
-	vm = pages_alloc(sizeof(*vm), OWNER_VM_CORE);
 	if (!vm)
 		return -S_NOMEM;
 	vm->settings = *settings;
@@ -59,27 +71,41 @@ status_t vm_create(const struct vm_settings *settings)
 	vm->mem.owner = OWNER_VM + 2 * count;
 	spinlock_init(&vm->lock, "vm", LOCK_STOP);
 	spinlock_init(&vm->chips, "chips", LOCK_CHIPS);
+	timer_init(&vm->restart, restart_due);
 	status = io_bus_init(&vm->io, &vm->chips);
 	if (!status)
 		status = ops->create(vm);
-	if (!status)
-		status = sched_add(vm);
 	if (status) {
-		if (vm->io.port_map)
-			io_bus_free(&vm->io);
-		pages_free(vm, sizeof(*vm), OWNER_VM_CORE);
+		io_bus_free(&vm->io);
 		return status;
 	}
+	sched_add(vm);
 	vms[count++] = vm;
 	return 0;
 }
 
-status_t vm_start(struct vm *vm)
+status_t vm_create(const struct vm_settings *settings)
 {
 	status_t status;
 
-	if (vm->state != VM_STOPPED)
-		return -S_BUSY;
+	if (vm_find(settings->name))
+		return -S_EXIST;
+	if (count == VM_MAX)
+		return -S_NOSPC;
+	/* Its parts come from many rooms, and go only if this fails: all at once, at the end. */
+	pages_note(OWNER_VM_CORE);
+	status = create(settings);
+	if (status)
+		pages_free_noted();
+	else
+		pages_keep_noted();
+	return status;
+}
+
+static status_t start(struct vm *vm, bool again)
+{
+	status_t status;
+
 	vm->frozen = true;
 	vm->exit = VM_EXIT_NONE;
 	vm->exit_status = 0;
@@ -92,25 +118,34 @@ status_t vm_start(struct vm *vm)
 		str_copy(vm->exit_reason, sizeof(vm->exit_reason), "did not start");
 		return status;
 	}
-	vm_log(vm, LOG_INFO, "started: %u CPU%s, %u MiB", vm->settings.cpus,
-	       vm->settings.cpus == 1 ? "" : "s", (unsigned)(vm->settings.memory / MiB));
+	/* That it starts again was said at its end. */
+	if (!again)
+		vm_log(vm, LOG_INFO, "started: %u CPU%s, %u MiB", vm->settings.cpus,
+		       vm->settings.cpus == 1 ? "" : "s", (unsigned)(vm->settings.memory / MiB));
 	vm->starts++;
 	__atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_RELEASE);
 	for (unsigned i = 0; i < vm->settings.cpus; i++)
 		sched_start(vm->vcpu[i]);
 	/* The others wait for a start-up IPI. */
 	vcpu_request(vm->vcpu[0], VCPU_REQ_EVENT);
+	vm->ready_at = time_now();
 	return 0;
+}
+
+status_t vm_start(struct vm *vm)
+{
+	return vm->state == VM_STOPPED ? start(vm, false) : -S_BUSY;
 }
 
 /*
  * Begins the stop of a running VM, with its lock held until end_stop(), so that the reason is
- * complete before the boot CPU reads it. The first reason given wins: false for the others.
+ * complete before the boot CPU reads it. The first reason given wins: false for the others. Only
+ * the administrator can stop one that is about to start again.
  */
 static bool begin_stop(struct vm *vm, enum vm_exit why)
 {
 	spin_lock(&vm->lock);
-	if (vm->state != VM_RUNNING) {
+	if (vm->state != VM_RUNNING && !(vm->state == VM_RESTARTING && why == VM_EXIT_STOPPED)) {
 		spin_unlock(&vm->lock);
 		return false;
 	}
@@ -170,52 +205,20 @@ void vm_kill(struct vm *vm, const char *fmt, ...)
 	end_stop(vm);
 }
 
-/* @v's CPU may hold translations, or pointers, that are no longer good. */
-static bool is_stale(const struct vcpu *v)
+static void announce(struct vm *vm, bool again)
 {
-	if (__atomic_load_n(&v->state, __ATOMIC_SEQ_CST) != VCPU_RUNNING)
-		return false;
-	return (__atomic_load_n(&v->requests, __ATOMIC_SEQ_CST) & VCPU_REQ_FLUSH) ||
-	       !guest_mem_seen_by(&v->vm->mem, __atomic_load_n(&v->cpu, __ATOMIC_RELAXED));
-}
+	const char *then = again ? "; starts again" : "";
 
-void vm_flush_begin(struct vm *vm, struct vcpu *self)
-{
-	/* Those that do not run will flush before they do. */
-	for (unsigned i = 0; i < vm->settings.cpus; i++) {
-		if (vm->vcpu[i] == self)
-			vcpu_request_self(self, VCPU_REQ_FLUSH);
-		else
-			vcpu_request(vm->vcpu[i], VCPU_REQ_FLUSH);
-	}
-}
-
-void vm_flush(struct vm *vm, struct vcpu *self)
-{
-	vm_flush_begin(vm, self);
-	for (unsigned i = 0; i < vm->settings.cpus; i++) {
-		struct vcpu *v = vm->vcpu[i];
-
-		while (v != self && is_stale(v)) {
-			/* It may have used the page again since it flushed. */
-			vcpu_request(v, VCPU_REQ_FLUSH);
-			__asm__ volatile("pause");
-		}
-	}
-}
-
-static void announce(struct vm *vm)
-{
 	if (vm->reset_pending) {
 		vm_log(vm, LOG_INFO, "reset");
 		return;
 	}
 	switch (vm->exit) {
 	case VM_EXIT_POWEROFF:
-		vm_log(vm, LOG_INFO, "stopped: powered off by the guest");
+		vm_log(vm, LOG_INFO, "stopped: powered off by the guest%s", then);
 		break;
 	case VM_EXIT_DEBUG:
-		vm_log(vm, LOG_INFO, "stopped: debug-exit, status %d", vm->exit_status);
+		vm_log(vm, LOG_INFO, "stopped: debug-exit, status %d%s", vm->exit_status, then);
 		break;
 	case VM_EXIT_STOPPED:
 		vm_log(vm, LOG_INFO, "stopped: by the administrator");
@@ -236,32 +239,44 @@ static unsigned machine_status(const struct vm *vm)
 					     : 0;
 }
 
+/* By itself: for what it did, or what it is set to. */
+static bool starts_again(const struct vm *vm)
+{
+	/* A crash at once would loop: the administrator decides about those. */
+	return vm->reset_pending || (vm->settings.on_exit == VM_ON_EXIT_RESTART &&
+				     (vm->exit == VM_EXIT_POWEROFF || vm->exit == VM_EXIT_DEBUG));
+}
+
+static void start_again(struct vm *vm)
+{
+	__atomic_store_n(&vm->state, VM_STOPPED, __ATOMIC_RELEASE);
+	if (start(vm, true))
+		vm_log(vm, LOG_ERROR, "could not be started again");
+}
+
 static void finish_stop(struct vm *vm)
 {
-	bool again = vm->reset_pending;
+	bool short_life = time_now() - vm->ready_at < RESTART_REST, again = starts_again(vm);
 
-	announce(vm);
+	timer_cancel(&vm->restart);
+	announce(vm, again);
 	ops->stop(vm);
+	vm->reset_pending = false;
 	__atomic_sub_fetch(&stopping, 1, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&vm->state, VM_STOPPED, __ATOMIC_RELEASE);
-	switch (vm->settings.on_exit) {
-	case VM_ON_EXIT_STOP:
-		break;
-	case VM_ON_EXIT_RESTART:
-		/* A crash at once would loop: the administrator decides about those. */
-		again = again || vm->exit == VM_EXIT_POWEROFF || vm->exit == VM_EXIT_DEBUG;
-		break;
-	case VM_ON_EXIT_POWEROFF:
-		if (!again)
-			machine_poweroff(machine_status(vm));
-		break;
-	case VM_ON_EXIT_REBOOT:
-		if (!again)
-			machine_reboot();
-		break;
+	if (again && short_life) {
+		__atomic_store_n(&vm->state, VM_RESTARTING, __ATOMIC_RELEASE);
+		timer_set(&vm->restart, time_now() + RESTART_REST);
+		return;
 	}
-	if (again && vm_start(vm))
-		vm_log(vm, LOG_ERROR, "could not be started again");
+	if (again) {
+		start_again(vm);
+		return;
+	}
+	__atomic_store_n(&vm->state, VM_STOPPED, __ATOMIC_RELEASE);
+	if (vm->settings.on_exit == VM_ON_EXIT_POWEROFF)
+		machine_poweroff(machine_status(vm));
+	if (vm->settings.on_exit == VM_ON_EXIT_REBOOT)
+		machine_reboot();
 }
 
 /* Takes its vCPUs off their CPUs; false while some are still on their way. */
@@ -274,14 +289,29 @@ static bool take_off(struct vm *vm)
 	return off;
 }
 
+static void reap(struct vm *vm)
+{
+	switch (__atomic_load_n(&vm->state, __ATOMIC_SEQ_CST)) {
+	case VM_STOPPING:
+		if (take_off(vm))
+			finish_stop(vm);
+		break;
+	case VM_RESTARTING:
+		if (timer_claim(&vm->restart))
+			start_again(vm);
+		break;
+	default:
+		break;
+	}
+}
+
 void vm_reap(void)
 {
-	if (likely(!__atomic_load_n(&stopping, __ATOMIC_SEQ_CST)))
+	if (likely(!__atomic_load_n(&stopping, __ATOMIC_SEQ_CST) && !READ_ONCE(rested)))
 		return;
+	WRITE_ONCE(rested, false);
 	for (unsigned i = 0; i < count; i++)
-		if (__atomic_load_n(&vms[i]->state, __ATOMIC_SEQ_CST) == VM_STOPPING &&
-		    take_off(vms[i]))
-			finish_stop(vms[i]);
+		reap(vms[i]);
 	/* The others are still on their way: again before the next vCPU. */
 	if (__atomic_load_n(&stopping, __ATOMIC_SEQ_CST))
 		sched_kick();

@@ -43,6 +43,7 @@ static uint64_t block_count;
 static struct list free_blocks = LIST_INIT(free_blocks);   /* clean ones in front */
 static struct list split_blocks = LIST_INIT(split_blocks); /* those that have free pages */
 static uint64_t free_count;				   /* blocks in free_blocks */
+static struct pool_count counted;			   /* what is free here, by page */
 static uint64_t ready_gibs; /* GiB with all blocks free and clean; read without the lock, too */
 
 /* Until all memory is mapped, only what the boot loader's side mapped can be used. */
@@ -64,6 +65,17 @@ static unsigned page_of(uint64_t pa)
 	return pa >> PAGE_SHIFT & (BLOCK_PAGES - 1);
 }
 
+/* Counts pages of @b that come (@pages above 0) or go. */
+static void count_pages(const struct block *b, int pages)
+{
+	uint64_t bytes = (uint64_t)(int64_t)pages * PAGE_SIZE;
+
+	if (b->clean)
+		counted.clean += bytes;
+	else
+		counted.dirty += bytes;
+}
+
 /* Counts a clean block that comes (@change 1) or goes (-1). */
 static void count_ready(const struct block *b, int change)
 {
@@ -82,6 +94,7 @@ static void list_block(struct block *b, bool clean)
 	b->state = BLOCK_FREE;
 	b->clean = clean;
 	free_count++;
+	count_pages(b, BLOCK_PAGES);
 	if (clean) {
 		count_ready(b, 1);
 		list_add_head(&free_blocks, &b->link);
@@ -96,6 +109,7 @@ static void unlist_block(struct block *b, enum block_state state)
 	list_remove(&b->link);
 	b->state = state;
 	free_count--;
+	count_pages(b, -BLOCK_PAGES);
 	if (b->clean)
 		count_ready(b, -1);
 }
@@ -118,6 +132,7 @@ static void add_pages(uint64_t start, uint64_t end)
 		}
 		b->free[page / 64] |= BIT(page % 64);
 		b->free_pages++;
+		count_pages(b, 1);
 		pa += PAGE_SIZE;
 	}
 }
@@ -145,6 +160,7 @@ uint64_t pool_init(struct mem_range *ranges, unsigned count)
 	list_init(&free_blocks);
 	list_init(&split_blocks);
 	free_count = ready_gibs = 0;
+	counted = (struct pool_count){0};
 	for (unsigned i = 0; i < count; i++)
 		top = MAX(top, ranges[i].base + ranges[i].size);
 	block_count = DIV_ROUND_UP(top, BLOCK_SIZE);
@@ -197,6 +213,7 @@ static struct block *split_one(void)
 	}
 	unlist_block(b, BLOCK_SPLIT);
 	b->free_pages = BLOCK_PAGES;
+	count_pages(b, BLOCK_PAGES);
 	memset(b->free, 0xff, sizeof(b->free));
 	memset(b->out, 0, sizeof(b->out));
 	list_add_head(&split_blocks, &b->link);
@@ -223,6 +240,7 @@ static struct block *find_run(unsigned count, unsigned *first)
 static void unlist_page(struct block *b, unsigned page)
 {
 	b->free[page / 64] &= ~BIT(page % 64);
+	count_pages(b, -1);
 	if (!--b->free_pages)
 		list_remove(&b->link);
 }
@@ -230,11 +248,13 @@ static void unlist_page(struct block *b, unsigned page)
 static void list_page(struct block *b, unsigned page)
 {
 	b->free[page / 64] |= BIT(page % 64);
+	count_pages(b, 1);
 	if (!b->free_pages++)
 		list_add_head(&split_blocks, &b->link);
 	if (b->free_pages < BLOCK_PAGES)
 		return;
 	list_remove(&b->link);
+	count_pages(b, -BLOCK_PAGES);
 	list_block(b, false);
 }
 
@@ -371,6 +391,16 @@ uint64_t pool_take_gib(void)
 		}
 	spin_unlock(&pool_lock);
 	return pa;
+}
+
+struct pool_count pool_count(void)
+{
+	struct pool_count c;
+
+	spin_lock(&pool_lock);
+	c = counted;
+	spin_unlock(&pool_lock);
+	return c;
 }
 
 void pool_pages_out(uint64_t pa, unsigned count)

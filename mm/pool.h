@@ -63,6 +63,15 @@ void pool_put_block(uint64_t block);
 /* 512 clean blocks in a row: zeroing a GiB on the way would stall its guest for a long time. */
 uint64_t pool_take_gib(void);
 
+/* Bytes of free memory. */
+struct pool_count {
+	uint64_t clean; /* known to hold only zeroes */
+	uint64_t dirty; /* maybe anything */
+};
+
+/* What is in the pool now. */
+struct pool_count pool_count(void);
+
 /*
  * Note that pages or a block taken from the pool are handed out from now on, or are no longer.
  * Assert that they were not, or were. Any number of CPUs at once.

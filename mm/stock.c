@@ -187,6 +187,29 @@ void frames_return_stock(void)
 	spin_unlock(&s->lock);
 }
 
+struct pool_count stock_count(void)
+{
+	struct pool_count c = {0};
+
+	for (unsigned i = 0; i < CPU_MAX; i++) {
+		struct stock *s = &stocks[i];
+
+		spin_lock(&s->lock);
+		for (unsigned k = 0; k < s->pages; k++)
+			if (s->page[k] & POOL_DIRTY)
+				c.dirty += PAGE_SIZE;
+			else
+				c.clean += PAGE_SIZE;
+		c.clean += s->blocks * BLOCK_SIZE;
+		if (s->scrub) {
+			c.clean += s->scrubbed * PAGE_SIZE;
+			c.dirty += BLOCK_SIZE - s->scrubbed * PAGE_SIZE;
+		}
+		spin_unlock(&s->lock);
+	}
+	return c;
+}
+
 /* With the lock of @s: the next page of a block; false if there is none to be zeroed. */
 static bool scrub_block(struct stock *s)
 {

@@ -19,4 +19,7 @@ uint64_t stock_take_block(void);
 /* A zeroed page. */
 void stock_put_page(uint64_t pa);
 
+/* What is in all stocks: each CPU's as it is when it is looked at. */
+struct pool_count stock_count(void);
+
 #endif

@@ -12,7 +12,8 @@ void test_main(void)
 	check(!*mark, "memory is not clean: %#lx", *mark);
 	*mark = 0x6d61726b;
 	print("INFO: reset: started\n");
-	delay_us(300000);
+	if (!option("at-once"))
+		delay_us(300000);
 	if (option("cf9"))
 		outb(0xcf9, 6);
 	else if (option("fast"))

@@ -13,7 +13,7 @@ from machine import ESCAPE, PROMPT, Ended, Machine, conf, make_iso, stopped
 GUESTS = [g for g in all_guests() if g.hosted is not None or g.log]
 TARGETS = [QEMU_MAX, BOCHS_RYZEN, BOCHS_IVY_BRIDGE, BOCHS_HASWELL, BOCHS_SKYLAKE_X,
            BOCHS_TIGERLAKE, QEMU_MAX_4, BOCHS_RYZEN_2, BOCHS_IVY_BRIDGE_2, BOCHS_SKYLAKE_X_2]
-BATCHES = 2
+BATCHES = 3  # a boot takes 32 modules
 QUICK = {"hello", "cpuid", "cpu_model", "exceptions", "msr", "apic_timer", "self_ipi", "realmode", "mmio_insns",
          "string_io", "mb_info"}
 
@@ -185,6 +185,23 @@ def test_on_exit_poweroff(target):
     with Machine.boot(iso, on=target) as machine:
         machine.expect("PASS: hello")
         machine.expect_end(20)
+
+
+@pytest.mark.parametrize("target", [QEMU_MAX, BOCHS_RYZEN, BOCHS_SKYLAKE_X, BOCHS_TIGERLAKE],
+                         ids=lambda t: t.name)
+def test_extended_state(target):
+    """Guests of different CPU models take turns on one CPU, and find all of their registers again."""
+    models = {"one": "host", "two": "host", "three": "host -avx2", "four": "baseline +avx"}
+    iso = make_iso(conf(*((name, {"kernel": "xstate.elf", "memory": "32M", "debug-exit": "0xf4",
+                                  "cpu": cpu, "cmdline": f"hosted seed={number}"})
+                          for number, (name, cpu) in enumerate(models.items(), 1))),
+                   {"xstate.elf": image("xstate")})
+    with Machine.boot(iso, on=target) as machine:
+        ends = {}
+        while len(ends) < len(models):
+            machine.expect(stopped(r"(\w+)", r"([^\r\n]*)[\r\n]"), 60)
+            ends[machine.match(1)] = machine.match(2)
+        assert set(ends.values()) == {"debug-exit, status 0"}, f"{ends}\n{machine.tail()}"
 
 
 @on_both_vendors

@@ -28,7 +28,7 @@ def guests_iso(names, cpus, memory):
 def listed(machine):
     """State and number of starts of each guest."""
     out = machine.command("vm list", 20)
-    found = re.findall(r"^(\w+) +(stopped|running|stopping) +\d+ +\d+M +(\d+)", out, re.MULTILINE)
+    found = re.findall(r"^(\w+) +(stopped|running|stopping|restarting) +\d+ +\d+M +(\d+)", out, re.MULTILINE)
     return {name: (state, int(starts)) for name, state, starts in found}
 
 
@@ -69,11 +69,13 @@ def check_neighbour(machine):
 
 
 def account(machine):
-    """What `mem` says, in KiB by holder."""
+    """What `mem` says, in KiB by holder; all of it adds up, and is somebody's."""
     out = machine.command("mem", 20)
     held = {who.strip(): int(kib) for who, kib in
-            re.findall(r"^  (.+?) +(\d+) KiB$", out, re.MULTILINE)}
+            re.findall(r"^  (.+?) +(-?\d+) KiB$", out, re.MULTILINE)}
     assert held["total"] == sum(held.values()) - held["total"], out
+    assert "missing" not in held, out
+    held["free"] = held.pop("free, zeroed") + held.pop("free, to be zeroed")
     return held
 
 
@@ -141,3 +143,47 @@ def test_stop_running_elsewhere(target, cpus, rounds):
         log = machine.output()
         assert "killed" not in log and "panic" not in log, machine.tail()
         print(f"{caught} of {rounds} running, stops took {max(took):.2f} s at most")
+
+
+RESTING = 100  # ms between two lives of a guest that resets itself at once, at least
+
+
+def lives_shortly(name, how):
+    return (name, {"kernel": f"{how}.elf", "memory": "64M", "debug-exit": "0xf4",
+                   "cmdline": "hosted fast at-once", "console": "no", "autostart": "no",
+                   "on-exit": "restart"})
+
+
+def test_restart_loop():
+    """Guests that reset themselves or end at once, for ever: others have the boot CPU's time."""
+    loops = {"reset": "reset", "ends": "hello"}
+    spin = ("spin", {"kernel": "spin.elf", "memory": "16M", "cmdline": "hosted", "console": "yes",
+                     "debug-exit": "0xf4", "autostart": "yes"})
+    iso = make_iso(conf(spin, *(lives_shortly(*x) for x in loops.items())),
+                   {f"{x}.elf": image(x) for x in ("spin", "reset", "hello")})
+    with Machine.boot(iso) as machine:
+        begin(machine)
+        for name in loops:
+            machine.command(f"vm start {name}")
+        before, start = listed(machine), time.monotonic()
+        time.sleep(4)
+        after, seen = listed(machine), time.monotonic() - start
+        check_neighbour(machine)
+        for name in loops:
+            lives = after[name][1] - before[name][1]
+            assert 5 <= lives <= seen * 1000 / RESTING + 1, f"{name}: {lives} in {seen} s"
+            print(f"{name}: {lives} in {seen:.1f} s")
+        log = machine.command("log", 20)
+        assert "lines not shown" not in log, log
+        for name in loops:
+            # Most of the time it rests; stopped then, it never comes back.
+            wait_for(machine, name, lambda state, _: state == "restarting")
+            machine.command(f"vm start {name}")
+            stop(machine, name)
+            starts = listed(machine)[name][1]
+            time.sleep(3 * RESTING / 1000)
+            assert listed(machine)[name] == ("stopped", starts)
+        assert "busy: reset is restarting" in machine.output()
+        # A life that is not so short needs no rest.
+        machine.command("vm reset spin")
+        assert listed(machine)["spin"] == ("running", 2)

@@ -8,6 +8,7 @@ import pytest
 from emulators import BOCHS_SKYLAKE_X_2, QEMU_MAX, QEMU_MAX_4
 from guests import image
 from machine import (BUILD, ESCAPE, LINUX, LINUX_MODULES, PROMPT, Machine, conf, make_iso, stopped)
+from test_lifecycle import account
 from test_linux import BRIEF, bad_lines
 
 BOCHS_TURN = 16  # ticks of its TSC that one CPU may be ahead of another
@@ -192,11 +193,11 @@ def test_64_vcpus():
 CROWD = 64
 
 
-def crowd_iso(memory):
+def crowd_iso(memory, count=CROWD):
     """As many guests as there can be, each with as many vCPUs as it can have."""
     settings = {"kernel": "hello.elf", "memory": memory, "cpus": 64, "debug-exit": "0xf4",
                 "autostart": "no", "cmdline": "hosted"}
-    return make_iso(conf(*((f"g{i}", settings) for i in range(CROWD))),
+    return make_iso(conf(*((f"g{i}", settings) for i in range(count))),
                     {"hello.elf": image("hello")})
 
 
@@ -214,12 +215,21 @@ def test_crowd(memory):
         assert len(made) + len(refused) == CROWD
         assert all("memory" in why for _, why in refused), refused
         assert bool(refused) == (memory == 64), refused
+        held = account(machine)
         for guest in (made[0], made[-1]):
             machine.send(f"vm start {guest}\r")
             end = machine.expect([stopped(guest) + r"\b",
                                   r"cannot start: needs 2 MiB, [01] MiB are left"], 30)
-            assert end == 1 if refused else machine.match(1) == "0", machine.tail()
+            assert refused if end == 1 else machine.match(1) == "0", machine.tail()
             machine.expect(PROMPT)
+    if not refused:
+        return
+    # Nothing is left of those that could not be made: all is as if they had not been asked for.
+    with Machine.boot(crowd_iso("2M", len(made)), memory=memory) as machine:
+        machine.to_prompt(60)
+        alone = account(machine)
+        for who in ("core", "guests' virtual machines"):
+            assert held[who] == alone[who], f"{who}: {held[who]} KiB, without them {alone[who]}"
 
 
 @pytest.mark.quick

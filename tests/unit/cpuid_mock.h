@@ -10,6 +10,10 @@ static struct cpuid mock_cpuid(uint32_t leaf, uint32_t subleaf);
 static uint64_t mock_xcr0 = 3;
 #define cpuid(leaf, subleaf) mock_cpuid(leaf, subleaf)
 #define xgetbv(index)	     ((void)(index), mock_xcr0)
+#include "socle/guest/cpuid_model.h"
+#undef XSS_VIRTUALIZED
+#define XSS_VIRTUALIZED mock_xss_virtualized
+static uint64_t mock_xss_virtualized;
 #include "../../arch/x86/guest/cpuid_model.c"
 #include "../../arch/x86/guest/cpuid_topology.c"
 
@@ -24,7 +28,7 @@ static inline void mock_reset(void)
 	host_fill = UINT32_MAX;
 	lacks = withheld = (struct vm_cpu){0};
 	host_xcr0 = UINT64_MAX;
-	host_xss = 0;
+	host_xss = mock_xss_virtualized = 0;
 	max_basic = 0x1f;
 	max_extended = 0x80000020;
 	mock_xcr0 = 3;

@@ -9,8 +9,16 @@
 
 #define BLOCK (2 * MiB)
 
-/* Lists, states and counters of a block agree. Returns the bytes of it that are in the pool. */
-static uint64_t check_block(const struct block *b)
+/* What is free, as it is found page by page. */
+static struct pool_count found;
+
+static void count_found(bool clean, uint64_t bytes)
+{
+	*(clean ? &found.clean : &found.dirty) += bytes;
+}
+
+/* Lists, states and counters of a block agree. */
+static void check_block(const struct block *b)
 {
 	unsigned free_pages = 0;
 
@@ -21,17 +29,19 @@ static uint64_t check_block(const struct block *b)
 	switch (b->state) {
 	case BLOCK_FREE:
 		assert_false(list_empty(&b->link));
-		return BLOCK;
+		count_found(b->clean, BLOCK);
+		break;
 	case BLOCK_SPLIT:
 		assert_int_equal(free_pages, b->free_pages);
 		assert_int_equal(list_empty(&b->link), !free_pages);
-		return free_pages * PAGE_SIZE;
+		count_found(b->clean, free_pages * PAGE_SIZE);
+		break;
 	default:
-		return 0;
+		break;
 	}
 }
 
-static uint64_t check_stock(struct stock *s)
+static void check_stock(struct stock *s)
 {
 	assert_int_equal(s->lock.held, 0);
 	for (unsigned i = 0; i < s->blocks; i++)
@@ -42,23 +52,28 @@ static uint64_t check_stock(struct stock *s)
 
 		assert_int_equal(b->state, BLOCK_SPLIT);
 		assert_int_equal((b->free[page / 64] | b->out[page / 64]) >> page % 64 & 1, 0);
+		count_found(!(s->page[i] & POOL_DIRTY), PAGE_SIZE);
 	}
-	if (s->scrub)
-		assert_int_equal(block_of(s->scrub)->state, BLOCK_TAKEN);
-	return s->pages * PAGE_SIZE + (s->blocks + !!s->scrub) * BLOCK;
+	count_found(true, s->blocks * BLOCK);
+	if (!s->scrub)
+		return;
+	assert_int_equal(block_of(s->scrub)->state, BLOCK_TAKEN);
+	count_found(true, s->scrubbed * PAGE_SIZE);
+	count_found(false, BLOCK - s->scrubbed * PAGE_SIZE);
 }
 
 /* The account must be what the block table and the stocks say, page by page. */
 static __unused void check_account(void)
 {
 	struct frames_account a;
-	uint64_t free_bytes = 0, out = 0, sum = 0, listed = 0, in_stocks = 0;
+	uint64_t free_bytes, out = 0, sum = 0, listed = 0, in_stocks = 0;
 	bool clean_ones = true;
 	struct block *b;
 
+	found = (struct pool_count){0};
 	assert_int_equal(pool_lock.held, 0);
 	for (uint64_t i = 0; i < block_count; i++) {
-		free_bytes += check_block(&blocks[i]);
+		check_block(&blocks[i]);
 		out += blocks[i].state == BLOCK_WHOLE ? BLOCK : 0;
 		for (unsigned w = 0; blocks[i].state == BLOCK_SPLIT && w < WORDS; w++)
 			out += __builtin_popcountll(blocks[i].out[w]) * PAGE_SIZE;
@@ -71,12 +86,15 @@ static __unused void check_account(void)
 	}
 	assert_int_equal(listed, free_count);
 	for (unsigned i = 0; i < CPU_MAX; i++) {
-		free_bytes += check_stock(&stocks[i]);
+		check_stock(&stocks[i]);
 		in_stocks += stocks[i].blocks + !!stocks[i].scrub;
 	}
 	assert_int_equal(stocked_blocks, in_stocks);
 	assert_int_equal(droughts, 0);
 	frames_account_read(&a);
+	free_bytes = found.clean + found.dirty;
+	assert_int_equal(a.missing, 0);
+	assert_int_equal(a.dirty, found.dirty);
 	for (unsigned i = 0; i < OWNER_COUNT; i++)
 		sum += a.held[i];
 	assert_int_equal(sum, a.total);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include "panic_mock.h"
 #include "socle/cpu/features.h"
+#include "socle/guest/lbr.h"
 #include "../../arch/x86/guest/msr.c"
 #include "../../arch/x86/guest/msr_filter.c"
 #include "../../arch/x86/guest/msr_model.c"
@@ -22,6 +23,7 @@
 uintptr_t test_memory;
 struct cpu_info cpu_info;
 const struct vendor *vendor;
+struct lbr_offer lbr_offer;
 
 /* The one entry of the linker's table; what it leads to changes from test to test. */
 static struct msr_rows current_rows;
@@ -150,12 +152,45 @@ static void for_each_filter(void (*compare)(void))
 	}
 }
 
+/* The registers that this CPU has of the kind that is direct while a guest records branches. */
+static __unused bool mock_lbr_has(uint32_t index)
+{
+	return index >= 0x1db && index <= 0x1dd;
+}
+
+static __unused enum msr_result mock_lbr_read(struct x86_vcpu *v __unused, uint32_t index __unused,
+					      uint64_t *slot __unused, uint64_t *value __unused)
+{
+	return MSR_OK;
+}
+
+static __unused enum msr_result mock_lbr_write(struct x86_vcpu *v __unused, uint32_t index __unused,
+					       uint64_t *slot __unused, uint64_t value __unused)
+{
+	return MSR_OK;
+}
+
+/* A table with such a row, one register of which the CPU lacks, and one that is always direct. */
+static __unused void use_lbr_table(void)
+{
+	static const struct msr_policy rows_with_lbr[] = {
+		MSR_ROW_DIRECT("star", MSR_STAR),
+		{"reads", 0x1db, 2, MSR_WHILE_LBR, MSR_REJECT, .rd = mock_lbr_read},
+		{"both", 0x1dd, 2, MSR_WHILE_LBR, MSR_WHILE_LBR, .valid = UINT64_MAX,
+		 .rd = mock_lbr_read, .wr = mock_lbr_write},
+	};
+
+	use_table(rows_with_lbr, ARRAY_SIZE(rows_with_lbr));
+	lbr_offer.has = mock_lbr_has;
+}
+
 static int maps_setup(void **state __unused)
 {
 	pools = freed = 0;
 	pools_max = POOLS;
 	pool_owner = OWNER_VM_CORE;
 	has_rdtscp = has_x2apic = true;
+	lbr_offer = (struct lbr_offer){0};
 	vm = (struct vm){0};
 	expected_direct = wanted;
 	expected_count = ARRAY_SIZE(wanted);

@@ -269,7 +269,8 @@ static void new_vm(unsigned i, unsigned count, uint64_t cpuset, unsigned cap)
 		vcpus[i][n].base = (struct vcpu){.vm = vm, .id = n};
 		vm->vcpu[n] = &vcpus[i][n].base;
 	}
-	assert_int_equal(sched_add(vm), 0);
+	assert_int_equal(sched_reserve(count), 0);
+	sched_add(vm);
 	vm->state = VM_RUNNING;
 	for (unsigned n = 0; n < count; n++)
 		sched_start(vm->vcpu[n]);

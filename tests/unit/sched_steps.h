@@ -128,7 +128,7 @@ static int setup(void **state __unused)
 static struct mock_vcpu *const a = &vcpus[0][0], *const b = &vcpus[1][0], *const c = &vcpus[2][0];
 
 /* Three VMs of one vCPU each, on the CPUs @cpuset. */
-static void three(uint64_t cpuset)
+static __unused void three(uint64_t cpuset)
 {
 	for (unsigned i = 0; i < 3; i++)
 		new_vm(i, 1, cpuset, 0);

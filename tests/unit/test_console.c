@@ -100,6 +100,7 @@ static unsigned vm_count = 2;
 static char called[64]; /* the last life-cycle call */
 static jmp_buf machine_gone;
 struct cpu_info cpu_info = {.brand = "Test CPU", .feature = {[CPU_SVM] = true}};
+struct lbr_offer lbr_offer;
 
 void log_bind(struct log_sink *sink)
 {
@@ -179,9 +180,12 @@ const char *cpu_feature_name(enum cpu_feature f)
 	return f == CPU_SVM ? "svm" : "none";
 }
 
+static int64_t lost; /* in the account */
+
 void frames_account_read(struct frames_account *account)
 {
-	*account = (struct frames_account){.total = 8 * MiB};
+	*account = (struct frames_account){
+		.total = 8 * MiB, .held = {4 * MiB, 2 * MiB}, .dirty = 3 * MiB, .missing = lost};
 }
 
 static struct cpu cpus[2] = {
@@ -329,6 +333,7 @@ static int fresh(void **state)
 		assert_false(vms[i].chips.held);
 		vms[i].state = VM_STOPPED;
 		vms[i].exit = VM_EXIT_NONE;
+		vms[i].mem.owner = OWNER_VM + 2 * i;
 	}
 	memset(&editor, 0, sizeof(editor));
 	editor.prompt = "socle> ";
@@ -469,9 +474,10 @@ static void test_answers(void **state)
 	assert_string_equal(called, "reset linux");
 	answer("vm kill linux", "socle> vm kill linux");
 	assert_string_equal(called, "stop linux");
-	answer("vm list", "other            stopped     2       1M      0");
-	assert_string_equal(shown(2), "linux            stopped     1     512M      0  stopped by "
-				      "the administrator");
+	answer("vm list", "other            stopped       2       1M      0");
+	assert_string_equal(shown(2),
+			    "linux            stopped       1     512M      0  stopped by "
+			    "the administrator");
 	answer("vm show other", "debug-exit = 0xf4");
 	answer("stats linux", "  cpuid 7");
 	answer("cpu", "cpu1: APIC ID 6, 8 ms idle, interrupts: timer 12, kick 13");
@@ -484,6 +490,8 @@ static void test_answers(void **state)
 	for (unsigned f = 1; f < CPU_FEATURE_COUNT; f++) /* one is there */
 		strcat(missing, " none");
 	answer("features", missing);
+	lbr_offer.text = "offered: 3 records";
+	answer("features", "branch records of guests: offered: 3 records");
 	answer("help log", "  log                print the hypervisor's log again");
 	answer("help vm reset",
 	       "  vm reset NAME      restart a running guest, as by its reset button");
@@ -491,8 +499,14 @@ static void test_answers(void **state)
 	answer("console other", "other has no console, set \"console = yes\" in socle.conf");
 	answer("poweroff 256", "bad status \"256\", use a number from 0 to 255");
 	answer("echo 1 2 3 4 5 6 7 8 9 10", "too many arguments, usage: echo [TEXT...]");
-	type("mem\r");
-	assert_non_null(strstr(shown(9), "8192 KiB"));
+	lost = 2 * MiB;
+	answer("mem", "  missing                        2048 KiB");
+	lost = 0;
+	answer("mem", "  other: tables                     0 KiB");
+	assert_string_equal(shown(10), "  total                          8192 KiB");
+	assert_string_equal(shown(9), "  free, zeroed                   1024 KiB");
+	assert_string_equal(shown(8), "  free, to be zeroed             3072 KiB");
+	assert_string_equal(shown(7), "  core                           2048 KiB");
 	type("help\r");
 	vm_count = 0;
 	answer("vm start x", "no guest \"x\", there are none");
@@ -613,6 +627,8 @@ static void test_switching(void **state)
 
 	/* A reset keeps it in front; a stop leads back to the prompt. */
 	vms[0].state = VM_STOPPING;
+	console_poll();
+	vms[0].state = VM_RESTARTING;
 	console_poll();
 	console_guest_started(&vms[0]);
 	vms[0].state = VM_RUNNING;

@@ -83,7 +83,6 @@ static void hidden_features(void **state __unused)
 		{1, 2, 6, "SMX"},
 		{1, 2, 7, "EIST"},
 		{1, 2, 8, "TM2"},
-		{1, 2, 15, "PDCM"},
 		{1, 2, 17, "PCID"},
 		{1, 2, 18, "DCA"},
 		{1, 3, 7, "MCE"},
@@ -128,7 +127,8 @@ static void hidden_features(void **state __unused)
 	/* Leaves of things that no guest has: MONITOR, performance counters, SGX, PT, SVM, SEV. */
 	for (uint32_t leaf = 0; leaf < 0x20; leaf++)
 		for (uint32_t sub = 0; sub < 4; sub++)
-			if (leaf > 1 && leaf != 4 && leaf != 7 && leaf != 0xb && leaf != 0xd)
+			if (leaf > 1 && leaf != 4 && leaf != 7 && leaf != 0xb && leaf != 0xd &&
+			    leaf != 0x1c)
 				is_zero(leaf, sub);
 	for (uint32_t leaf = 0x80000009; leaf < 0x80000100; leaf++)
 		if (leaf != 0x8000001d && leaf != 0x8000001e)
@@ -157,6 +157,12 @@ static void provided_whatever_the_host_has(void **state __unused)
 
 static void limits(void **state __unused)
 {
+	assert_int_equal(get(0, 0).eax, 0x1c);
+	assert_int_equal(get(0x1c, 0).eax, 0xc000000f);
+	assert_int_equal(get(0x1c, 0).ebx, 7);
+	host_lacks(GUEST_arch_lbr);
+	build(UINT32_MAX, 1);
+	is_zero(0x1c, 0);
 	assert_int_equal(get(0, 0).eax, 0xd);
 	assert_int_equal(get(0, 0).ebx, 0x68747541);
 	assert_int_equal(get(0x80000000, 0).eax, 0x8000001e);
@@ -380,6 +386,58 @@ static void xsave_sizes(void **state __unused)
 	assert_int_equal(model.xcr0, 0);
 }
 
+/* Supervisor components add to the compacted size, and to that alone, when IA32_XSS has them. */
+static void xsave_supervisor(void **state __unused)
+{
+	static const struct {
+		uint64_t xcr0, xss;
+		uint32_t size;
+	} sizes[] = {
+		{0x1, 0, 576},		     {0x1, 0x800, 576 + 16},
+		{0x1, 0x1000, 576 + 24},     {0x3, 0x1800, 576 + 16 + 24},
+		{0x7, 0, 832},		     {0x7, 0x1800, 832 + 16 + 24},
+		{0xe7, 0x1800, 832 + 64 + 512 + 1024 + 16 + 24},
+	};
+
+	assert_int_equal(get(0xd, 1).eax, 0xf);
+	assert_int_equal(model.xss, 0);
+	is_zero(0xd, 11);
+	/* What is offered is what the host has and what is switched. */
+	host_xss = 0x1900;
+	build(UINT32_MAX, 1);
+	assert_int_equal(model.xss, 0);
+	mock_xss_virtualized = 0x1800 | BIT(40);
+	build(UINT32_MAX, 1);
+	assert_int_equal(model.xss, 0x1800);
+	assert_int_equal(get(0xd, 1).ecx, 0x1800);
+	assert_int_equal(get(0xd, 1).edx, 0);
+	assert_int_equal(get(0xd, 11).eax, 16);
+	assert_int_equal(get(0xd, 12).eax, 24);
+	assert_int_equal(get(0xd, 12).ecx, 1);
+	is_zero(0xd, 8);
+	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+		uint32_t standard;
+
+		v.xss = 0;
+		mock_xcr0 = sizes[i].xcr0;
+		standard = get(0xd, 0).ebx;
+		v.xss = sizes[i].xss;
+		assert_int_equal(get(0xd, 1).ebx, sizes[i].size);
+		assert_int_equal(get(0xd, 0).ebx, standard);
+		assert_int_equal(get(0xd, 0).ecx, 2688);
+	}
+	/* XSAVEC alone has a size, too; without both there is none. */
+	cpu_model_drop(&features, GUEST_xsaves);
+	build_model(1);
+	mock_xcr0 = 7;
+	assert_int_equal(model.xss | get(0xd, 1).ecx, 0);
+	assert_int_equal(get(0xd, 1).ebx, 832);
+	is_zero(0xd, 11);
+	cpu_model_drop(&features, GUEST_xsavec);
+	build_model(1);
+	assert_int_equal(get(0xd, 1).ebx, 0);
+}
+
 /* Leaf 0xD has the components of the model's features that the host can save, and no others. */
 static void xsave_components(void **state __unused)
 {
@@ -397,6 +455,7 @@ static void xsave_components(void **state __unused)
 	is_zero(0xd, 2);
 	/* Without XSAVE, leaf 0xD is empty, and is not the highest. */
 	cpu_model_drop(&features, GUEST_xsave);
+	cpu_model_drop(&features, GUEST_arch_lbr);
 	build_model(1);
 	for (uint32_t sub = 0; sub < 16; sub++)
 		is_zero(0xd, sub);
@@ -481,6 +540,7 @@ int main(void)
 		cmocka_unit_test_setup(processors_amd, setup),
 		cmocka_unit_test_setup(no_topology_extensions, setup),
 		cmocka_unit_test_setup(xsave_sizes, setup),
+		cmocka_unit_test_setup(xsave_supervisor, setup),
 		cmocka_unit_test_setup(xsave_components, setup),
 		cmocka_unit_test_setup(follows_the_model, setup),
 		cmocka_unit_test_setup(fast_path, setup),

@@ -196,7 +196,7 @@ static void dependants(void **state __unused)
 		{"-avx2", " avx2 avx512f avx512dq avx512ifma avx512pf avx512er avx512cd avx512bw "
 			  "avx512vl avx512vbmi avx512_vbmi2 avx512_vnni avx512_bitalg "
 			  "avx512_vpopcntdq avx512_4vnniw avx512_4fmaps avx512_vp2intersect "},
-		{"-xsave", " xsave xsaveopt xsavec xgetbv1 avx fma f16c avx2 vaes vpclmulqdq xop "
+		{"-xsave", " xsave xsaveopt xsavec xsaves xgetbv1 avx fma f16c avx2 vaes vpclmulqdq xop "
 			   "fma4 avx512f avx512dq avx512ifma avx512pf avx512er avx512cd avx512bw "
 			   "avx512vl avx512vbmi avx512_vbmi2 avx512_vnni avx512_bitalg "
 			   "avx512_vpopcntdq avx512_4vnniw avx512_4fmaps avx512_vp2intersect "},

@@ -163,6 +163,9 @@ static void walk_row(const struct msr_policy *p, uint32_t index)
 		assert_int_equal(result, MSR_OK);
 		assert_int_equal(value, p->reset);
 		break;
+	case MSR_WHILE_LBR: /* not in this table */
+		fail();
+		break;
 	case MSR_EMULATED:
 		assert_non_null(p->rd);
 		assert_int_equal(result, MSR_OK);
@@ -191,6 +194,9 @@ static void walk_row(const struct msr_policy *p, uint32_t index)
 				assert_int_equal(set(index, BIT(bit)), MSR_INVALID);
 		assert_int_equal(get(index, &value), MSR_OK);
 		assert_int_equal(value, p->valid);
+		break;
+	case MSR_WHILE_LBR:
+		fail();
 		break;
 	case MSR_EMULATED:
 		assert_non_null(p->wr);

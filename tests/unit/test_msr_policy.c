@@ -25,6 +25,7 @@
 #define rows pvclock_rows
 #include "../../arch/x86/guest/pvclock.c"
 #undef rows
+#include "../../arch/x86/guest/debugctl.c"
 #include "../../platform/lapic_msr.c"
 
 struct cpu_info cpu_info;
@@ -213,12 +214,13 @@ static const char *needs_text(const struct msr_policy *p, char *buf, size_t size
 /* The row of the document for @p, up to its description. */
 static void document_row(const struct msr_policy *p, char *buf, size_t size)
 {
-	static const char *const words[] = {"rejected", "direct", "stored", "emulated", "constant"};
+	static const char *const words[] = {"rejected", "direct",   "stored",
+					    "emulated", "constant", "recording"};
 	char index[32], reset[32] = "-", valid[32], needs[32];
 
 	snprintf(index, sizeof(index), p->count > 1 ? "0x%x-0x%x" : "0x%x", p->index,
 		 p->index + p->count - 1);
-	if (p->read != MSR_EMULATED || p->reset)
+	if ((p->read != MSR_EMULATED && p->read != MSR_WHILE_LBR) || p->reset)
 		snprintf(reset, sizeof(reset), "`0x%llx`", (unsigned long long)p->reset);
 	snprintf(buf, size, "\n| `%s` | `%s` | %s | %s | %s | %s | %s | %s | ", index, p->name,
 		 words[p->read], words[p->write], valid_text(p, valid, sizeof(valid)), reset,

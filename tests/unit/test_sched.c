@@ -374,9 +374,63 @@ static void prints_what_it_does(void **state __unused)
 	assert_non_null(strstr(printed, "cpu1: "));
 	assert_non_null(strstr(printed, ", runs vm1/0\n"));
 	assert_non_null(strstr(printed, "vm0/0: waits, cpu1, 3 ms, 1 runs, 0 moves, "));
-	assert_non_null(strstr(printed, "vm1/0: runs, cpu1, 0 ms, 1 runs, 0 moves, "));
+	/* With what it has run since it came. */
+	assert_non_null(strstr(printed, "vm1/0: runs, cpu1, 1 ms, 1 runs, 0 moves, "));
 	assert_non_null(strstr(printed, "vm2/0: off, cpu1, 0 ms, 0 runs, 0 moves, "));
 	assert_int_equal(scheds[1].lock.held, 0);
+}
+
+static uint64_t shown; /* the last answer of sched_run_ns() */
+
+/* It is asked again and again while b runs, at last by a CPU whose clock is behind. */
+static void ask_how_long(struct mock_vcpu *v)
+{
+	uint64_t ns, before = now;
+
+	test_cpu_index = 0;
+	ns = sched_run_ns(&v->base);
+	assert_int_equal(ns, v->base.run_ns + now - scheds[1].since);
+	assert_true(ns >= shown + NS_PER_MS);
+	shown = ns;
+	assert_int_equal(sched_run_ns(&a->base), 3 * NS_PER_MS);
+	now = scheds[1].since - 5;
+	assert_int_equal(sched_run_ns(&v->base), v->base.run_ns);
+	now = before;
+	test_cpu_index = 1;
+	if (shown < 10 * NS_PER_MS)
+		meanwhile = ask_how_long;
+}
+
+/* A vCPU that never leaves its CPU has run nevertheless. */
+static void run_time_under_way(void **state __unused)
+{
+	three(BIT(1));
+	wake(0, a, 3 * NS_PER_MS);
+	turn_on(1);
+	wake(0, b, FOR_EVER);
+	shown = 0;
+	meanwhile = ask_how_long;
+	assert_ptr_equal(turn_on(1), b);
+	assert_true(shown >= 10 * NS_PER_MS);
+	/* Nothing is lost, or counted twice, when it leaves. */
+	assert_int_equal(sched_run_ns(&b->base), b->base.run_ns);
+	assert_int_equal(b->base.run_ns, last_ns);
+	assert_int_equal(scheds[1].lock.held, 0);
+}
+
+/* Whoever asks for room gets it, though he that had asked before did not use it. */
+static void room_is_for_who_uses_it(void **state __unused)
+{
+	unsigned before = vcpu_total, room;
+
+	assert_int_equal(sched_reserve(500), 0);
+	room = scheds[0].queue.room;
+	assert_true(room >= before + 500);
+	assert_int_equal(vcpu_total, before);
+	assert_int_equal(sched_reserve(400), 0);
+	assert_int_equal(scheds[0].queue.room, room);
+	new_vm(0, 3, BIT(1), 0);
+	assert_int_equal(vcpu_total, before + 3);
 }
 
 int main(void)
@@ -395,6 +449,8 @@ int main(void)
 		cmocka_unit_test_setup(sleeps_until_a_cap_allows, setup),
 		cmocka_unit_test_setup(leaves_when_poked, setup),
 		cmocka_unit_test_setup(prints_what_it_does, setup),
+		cmocka_unit_test_setup(run_time_under_way, setup),
+		cmocka_unit_test_setup(room_is_for_who_uses_it, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,7 +30,15 @@ static bool access_write, access_done;
 /* What the files under test stand on. */
 struct cpu_info cpu_info;
 uint64_t svm_clean;
-const struct vendor *vendor;
+
+static void mock_load(struct x86_vcpu *v, uint32_t groups)
+{
+	if (groups & X86_DR)
+		v->state.debugctl = vmcb.dbgctl;
+}
+
+static const struct vendor mock_vendor = {.load = mock_load};
+const struct vendor *vendor = &mock_vendor;
 
 unsigned exit_nested_fault(struct x86_vcpu *v __unused, const struct nested_fault *f)
 {
@@ -50,6 +58,14 @@ bool exit_cr8_access(struct x86_vcpu *v __unused, bool write, unsigned gpr)
 void exit_cr8(struct x86_vcpu *v __unused)
 {
 	decoded_by_hand++;
+}
+
+static unsigned raised; /* calls of x86_raise() */
+
+void x86_raise(struct x86_vcpu *v __unused, uint8_t vector)
+{
+	assert_int_equal(vector, VEC_DB);
+	raised++;
 }
 
 static bool wakes, written_back;
@@ -96,7 +112,6 @@ UNUSED_HERE(bool, svm_stepped, (struct svm_vcpu * s __unused), false)
 UNUSED_HERE(void, svm_dump, (struct x86_vcpu * v __unused), )
 UNUSED_HERE(bool, exit_xsetbv, (struct x86_vcpu * v __unused), false)
 UNUSED_HERE(bool, exit_cr4_write, (struct x86_vcpu * v __unused, unsigned gpr __unused), false)
-UNUSED_HERE(void, x86_raise, (struct x86_vcpu * v __unused, uint8_t n __unused), )
 UNUSED_HERE(void, x86_raise_error,
 	    (struct x86_vcpu * v __unused, uint8_t n __unused, uint32_t e __unused), )
 UNUSED_HERE(void, x86_raise_exception,
@@ -259,6 +274,21 @@ static void pause_loop(void **state __unused)
 	assert_int_equal(vmcb.rip, 0x1004);
 }
 
+/* The delivery of #DB turns off what DEBUGCTL records and steps by (APM vol. 2, 13.1.1.6). */
+static void debug_exception(void **state __unused)
+{
+	raised = 0;
+	vmcb.exit_code = SVM_EXIT_EXCP_DB;
+	assert_int_equal(svm_exit(&guest), 0);
+	assert_int_equal(raised, 1);
+	assert_int_equal(guest.x.dirty, 0);
+	vmcb.dbgctl = DEBUGCTL_LBR | DEBUGCTL_BTF | BIT(2);
+	assert_int_equal(svm_exit(&guest), 0);
+	assert_int_equal(raised, 2);
+	assert_int_equal(guest.x.state.debugctl, BIT(2));
+	assert_int_equal(guest.x.dirty, X86_DR);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +297,7 @@ int main(void)
 		cmocka_unit_test_setup(given_bytes, setup),
 		cmocka_unit_test_setup(halt, setup),
 		cmocka_unit_test_setup(pause_loop, setup),
+		cmocka_unit_test_setup(debug_exception, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,14 +47,15 @@ static void compare(void)
 	vm.vcpu[0] = &guest.x.base;
 	msr_create(&guest.x);
 	assert_int_equal(svm_msr_maps(&guest.x), 0);
-	assert_true(IS_ALIGNED(guest.msrpm_pa, PAGE_SIZE));
+	assert_true(IS_ALIGNED(guest.msrpm_pa[0], PAGE_SIZE));
 	write_map(expected);
 	for (unsigned i = 0; i < MAP_BYTES; i++)
-		if (at(guest.msrpm_pa)[i] != expected[i])
-			fail_msg("byte %#x is %#x, not %#x", i, at(guest.msrpm_pa)[i], expected[i]);
+		if (at(guest.msrpm_pa[0])[i] != expected[i])
+			fail_msg("byte %#x is %#x, not %#x", i, at(guest.msrpm_pa[0])[i],
+				 expected[i]);
 	/* The VM's other vCPUs have the same map. */
 	assert_int_equal(svm_msr_maps(&second.x), 0);
-	assert_true(second.msrpm_pa == guest.msrpm_pa);
+	assert_true(second.msrpm_pa[0] == guest.msrpm_pa[0]);
 	assert_int_equal(pools, 1);
 	maps_teardown(NULL);
 }
@@ -69,7 +70,7 @@ static bool exits_on(uint32_t index, bool write)
 	unsigned range = index < 0x2000 ? 0 : index < 0xc0002000 ? 0x800 : 0x1000;
 	uint32_t n = index & 0x1fff;
 
-	return at(guest.msrpm_pa)[range + n / 4] >> (n % 4 * 2 + write) & 1;
+	return at(guest.msrpm_pa[0])[range + n / 4] >> (n % 4 * 2 + write) & 1;
 }
 
 /* Some that everyone relies on, by number. */
@@ -116,8 +117,38 @@ static void edges(void **state __unused)
 			     exits_on(0xc0010000, k) || exits_on(0xc0011fff, k));
 	/* And no other bit. */
 	for (unsigned i = 0; i < MAP_BYTES; i++)
-		clear += 8 - (unsigned)__builtin_popcount(at(guest.msrpm_pa)[i]);
+		clear += 8 - (unsigned)__builtin_popcount(at(guest.msrpm_pa[0])[i]);
 	assert_int_equal(clear, 5 + 7 + 5 * 2);
+}
+
+static unsigned clear_bits(unsigned map)
+{
+	unsigned clear = 0;
+
+	for (unsigned i = 0; i < MAP_BYTES; i++)
+		clear += 8 - (unsigned)__builtin_popcount(at(guest.msrpm_pa[map])[i]);
+	return clear;
+}
+
+/* Two maps, whose only difference are the records that the CPU has, without what is denied. */
+static void while_recording(void **state __unused)
+{
+	use_lbr_table();
+	guest = second = (struct svm_vcpu){.x.base.vm = &vm};
+	second.x.base.id = 1;
+	vm.vcpu[0] = &guest.x.base;
+	filter_line(0x1dc, 0x1dc, VM_MSR_READ, false);
+	msr_create(&guest.x);
+	assert_int_equal(svm_msr_maps(&guest.x), 0);
+	assert_int_equal(svm_msr_maps(&second.x), 0);
+	assert_memory_equal(second.msrpm_pa, guest.msrpm_pa, sizeof(guest.msrpm_pa));
+	assert_int_equal(pools, 1);
+	assert_int_equal(clear_bits(0), 2);
+	assert_int_equal(clear_bits(1), 2 + 3);
+	guest.msrpm_pa[0] = guest.msrpm_pa[1];
+	assert_true(!exits_on(0x1db, false) && exits_on(0x1db, true));
+	assert_true(!exits_on(0x1dd, false) && !exits_on(0x1dd, true));
+	assert_true(!exits_on(MSR_STAR, false) && !exits_on(MSR_STAR, true));
 }
 
 static void all_ports_exit(void **state __unused)
@@ -144,6 +175,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(every_bit, maps_setup, maps_teardown),
 		cmocka_unit_test_setup_teardown(by_number, maps_setup, maps_teardown),
 		cmocka_unit_test_setup_teardown(edges, maps_setup, maps_teardown),
+		cmocka_unit_test_setup_teardown(while_recording, maps_setup, maps_teardown),
 		cmocka_unit_test_setup_teardown(all_ports_exit, maps_setup, maps_teardown),
 		cmocka_unit_test_setup_teardown(without_memory, maps_setup, maps_teardown),
 	};

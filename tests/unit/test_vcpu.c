@@ -22,7 +22,7 @@ static struct x86_vcpu v;
 static int irq;			       /* pending vector of the mock interrupt controller, or -1 */
 static int irq_of_timer;	       /* becomes pending when the timer is looked at, or -1 */
 static unsigned inits, resets, closes; /* calls of init(), vcpu_reset(), fetch_close() */
-static unsigned startups, msr_resets, msr_inits, timers;
+static unsigned startups, msr_resets, msr_inits, context_inits, timers;
 static unsigned vm_resets, vm_kills;
 static uint32_t loaded;	   /* groups that were asked for */
 static uint32_t meanwhile; /* requests that come while the vCPU does what it was asked for */
@@ -43,6 +43,12 @@ void vm_kill(struct vm *m, const char *fmt __unused, ...)
 {
 	assert_ptr_equal(m, &vm);
 	vm_kills++;
+}
+
+void context_init(struct x86_vcpu *vcpu)
+{
+	assert_ptr_equal(vcpu, &v);
+	context_inits++;
 }
 
 void msr_reset_by_init(struct x86_vcpu *vcpu)
@@ -149,6 +155,7 @@ static void start_as(unsigned id)
 	x86_vcpu_reset(&v);
 	irq = irq_of_timer = -1;
 	inits = resets = closes = startups = msr_resets = msr_inits = timers = 0;
+	context_inits = 0;
 	vm_resets = vm_kills = 0;
 	loaded = meanwhile = 0;
 }
@@ -268,6 +275,7 @@ static void init_stops(void **state __unused)
 	/* SDM vol. 3, table 9-1: these stay. */
 	assert_int_equal(msr_resets, 0);
 	assert_int_equal(msr_inits, 1);
+	assert_int_equal(context_inits, 1);
 	assert_int_equal(v.tsc_adjust, 5);
 	assert_int_equal(v.msr[3], 6);
 	assert_int_equal(v.xcr0, 7);

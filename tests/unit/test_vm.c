@@ -15,6 +15,7 @@
 #include "../../lib/string.c"
 #include "smp_mock.h"
 #include "../../kernel/vm.c"
+#include "../../kernel/vm_flush.c"
 
 enum { VCPUS = 4, FIRST_CPU = 10 /* that of vCPU 0, and so on */, EPOCH = 7 };
 
@@ -22,6 +23,10 @@ static struct vcpu vcpus[VCPUS];
 static struct vm *vm;
 static status_t start_fails, create_fails;
 static unsigned starts, stops, added, freed, pokes;
+static unsigned pieces; /* of memory, handed out and not freed */
+static unsigned noted;	/* of these, since pages_note() */
+static bool noting;
+static uint64_t now;		/* ns since boot */
 static unsigned busy;		/* vCPUs that sched_remove() does not get yet */
 static unsigned polls[VCPUS];	/* calls of vcpu_request(), by vCPU */
 static uint32_t asked[VCPUS];	/* what for */
@@ -34,15 +39,32 @@ static jmp_buf end_jump;
 void *pages_alloc(size_t bytes, uint32_t owner)
 {
 	assert_int_equal(owner, OWNER_VM_CORE);
+	assert_true(noting);
+	assert_int_equal(bytes, sizeof(struct vm));
+	pieces++;
+	noted++;
 	return calloc(1, bytes);
 }
 
-void pages_free(void *va, size_t bytes, uint32_t owner)
+void pages_note(uint32_t owner)
 {
-	assert_int_equal(bytes, sizeof(struct vm));
 	assert_int_equal(owner, OWNER_VM_CORE);
-	freed++;
-	free(va);
+	assert_false(noting);
+	noting = true;
+	noted = 0;
+}
+
+void pages_keep_noted(void)
+{
+	assert_true(noting);
+	noting = false;
+}
+
+void pages_free_noted(void)
+{
+	assert_true(noting);
+	noting = false;
+	pieces -= noted;
 }
 
 status_t io_bus_init(struct io_bus *bus, struct spinlock *lock)
@@ -52,15 +74,61 @@ status_t io_bus_init(struct io_bus *bus, struct spinlock *lock)
 	return 0;
 }
 
-void io_bus_free(struct io_bus *bus __unused)
+void io_bus_free(struct io_bus *bus)
 {
 	freed++;
+	/* The VM around it: pages_free_noted() does not know where it is. */
+	free(container_of(bus, struct vm, io));
 }
 
-status_t sched_add(struct vm *v __unused)
+void sched_add(struct vm *v)
 {
+	/* All is there by now. */
+	assert_ptr_equal(v->vcpu[0], &vcpus[0]);
 	added++;
-	return 0;
+}
+
+uint64_t time_now(void)
+{
+	return now;
+}
+
+void timer_init(struct timer *t, void (*fire)(struct timer *timer))
+{
+	*t = (struct timer){.fire = fire};
+}
+
+void timer_set(struct timer *t, uint64_t expires)
+{
+	t->expires = expires;
+	t->slot = 1;
+}
+
+void timer_cancel(struct timer *t)
+{
+	t->slot = 0;
+	t->due = false;
+}
+
+bool timer_claim(struct timer *t)
+{
+	bool due = t->due;
+
+	t->due = false;
+	return due;
+}
+
+/* Time goes on, and what is due by then fires. */
+static void pass(uint64_t ns)
+{
+	struct timer *t = &vm->restart;
+
+	now += ns;
+	if (!timer_armed(t) || t->expires > now)
+		return;
+	t->slot = 0;
+	t->due = true;
+	t->fire(t);
 }
 
 void sched_start(struct vcpu *v)
@@ -128,6 +196,8 @@ void machine_reboot(void)
 
 static status_t mock_create(struct vm *v)
 {
+	pieces += v->settings.cpus;
+	noted += v->settings.cpus;
 	for (unsigned i = 0; i < v->settings.cpus; i++) {
 		vcpus[i] = (struct vcpu){.vm = v, .id = i, .cpu = FIRST_CPU + i};
 		v->vcpu[i] = &vcpus[i];
@@ -158,6 +228,9 @@ static int setup(void **state __unused)
 	while (count)
 		free(vms[--count]);
 	stopping = 0;
+	rested = noting = false;
+	pieces = 0;
+	now = 1000 * NS_PER_SEC;
 	starts = stops = added = freed = pokes = busy = 0;
 	start_fails = create_fails = 0;
 	meanwhile = NULL;
@@ -189,11 +262,17 @@ static void created_once(void **state __unused)
 	assert_int_equal(vm_create(&settings), -S_EXIST);
 	strcpy(settings.name, "other");
 	create_fails = -S_NOMEM;
+	assert_int_equal(pieces, 1 + VCPUS);
 	assert_int_equal(vm_create(&settings), -S_NOMEM);
-	assert_int_equal(freed, 2);
+	/* All that was taken is back, and nobody knows of it. */
+	assert_int_equal(freed, 1);
+	assert_int_equal(pieces, 1 + VCPUS);
+	assert_int_equal(added, 1);
+	assert_int_equal(count, 1);
 	assert_null(vm_find("other"));
 	create_fails = 0;
 	assert_int_equal(vm_create(&settings), 0);
+	assert_int_equal(pieces, 2 * (1 + VCPUS));
 	assert_int_equal(added, 2);
 	assert_ptr_equal(vm_next(NULL), vm);
 	assert_ptr_equal(vm_next(vm), vm_find("other"));
@@ -279,6 +358,7 @@ static void reaped_when_all_are_off(void **state __unused)
 
 static void reset_starts_again(void **state __unused)
 {
+	pass(RESTART_REST);
 	vm_reset(vm);
 	vm_reap();
 	assert_int_equal(vm->state, VM_RUNNING);
@@ -287,9 +367,11 @@ static void reset_starts_again(void **state __unused)
 	assert_false(vm->reset_pending);
 	/* Whatever is set for its exit. */
 	vm->settings.on_exit = VM_ON_EXIT_POWEROFF;
+	pass(RESTART_REST);
 	vm_reset(vm);
 	vm_reap();
 	assert_int_equal(starts, 3);
+	pass(RESTART_REST);
 	vm_reset(vm);
 	start_fails = -S_NOMEM;
 	vm_reap();
@@ -298,12 +380,117 @@ static void reset_starts_again(void **state __unused)
 }
 
 /* Does vm_reap() come back? */
-static bool reap(void)
+static bool comes_back(void)
 {
 	if (setjmp(end_jump))
 		return false;
 	vm_reap();
 	return true;
+}
+
+/* As the boot CPU's loop does after a sched_kick(). */
+static void poll(void)
+{
+	while (kicks) {
+		kicks = 0;
+		vm_reap();
+	}
+}
+
+/* Who lived for less than that rests for as long, without being asked about all the time. */
+static void restarts_are_apart(void **state __unused)
+{
+	unsigned lines = 0;
+
+	vm->settings.on_exit = VM_ON_EXIT_RESTART;
+	for (unsigned i = 0; i < 20; i++) {
+		logged[0] = 0;
+		pass(RESTART_REST - 1);
+		if (i % 2) {
+			vm_reset(vm);
+			vm_reap();
+			assert_string_equal(logged, "reset");
+		} else {
+			vm_poweroff(vm);
+			vm_reap();
+			assert_string_equal(logged,
+					    "stopped: powered off by the guest; starts again");
+		}
+		logged[0] = 0;
+		kicks = 0;
+		assert_int_equal(vm->state, VM_RESTARTING);
+		assert_string_equal(vm_state_text(vm), "restarting");
+		assert_int_equal(stops, i + 1);
+		assert_int_equal(starts, i + 1);
+		assert_int_equal(vm_start(vm), -S_BUSY);
+		/* Nothing but the administrator ends that. */
+		vm_kill(vm, "late");
+		vm_reset(vm);
+		vm_reap();
+		pass(RESTART_REST - 1);
+		assert_int_equal(kicks, 0);
+		/* Another one's rest is over. */
+		rested = true;
+		vm_reap();
+		assert_int_equal(vm->state, VM_RESTARTING);
+		pass(1);
+		assert_int_equal(kicks, 1);
+		poll();
+		assert_int_equal(vm->state, VM_RUNNING);
+		assert_int_equal(starts, i + 2);
+		assert_int_equal(stops, i + 1);
+		/* One line for each, which was the former one. */
+		assert_string_equal(logged, "");
+		lines++;
+	}
+	assert_int_equal(vm->starts, lines + 1);
+	/* And who lived for longer does not. */
+	pass(RESTART_REST);
+	vm_reset(vm);
+	vm_reap();
+	assert_int_equal(vm->state, VM_RUNNING);
+	assert_int_equal(stopping, 0);
+}
+
+static void stopped_while_it_rests(void **state __unused)
+{
+	vm_reset(vm);
+	vm_reap();
+	assert_int_equal(vm->state, VM_RESTARTING);
+	kicks = 0;
+	assert_int_equal(vm_stop(vm), 0);
+	assert_int_equal(pokes, 2);
+	vm_reap();
+	assert_int_equal(vm->state, VM_STOPPED);
+	assert_int_equal(vm->exit, VM_EXIT_STOPPED);
+	assert_string_equal(logged, "stopped: by the administrator");
+	assert_false(timer_armed(&vm->restart));
+	/* It stays so, ... */
+	pass(10 * RESTART_REST);
+	poll();
+	assert_int_equal(vm->state, VM_STOPPED);
+	assert_int_equal(starts, 1);
+	assert_int_equal(vm_stop(vm), -S_BUSY);
+	/* ... can be started, and stopped just when its time was up. */
+	assert_int_equal(vm_start(vm), 0);
+	vm_reset(vm);
+	vm_reap();
+	pass(RESTART_REST);
+	assert_int_equal(vm_stop(vm), 0);
+	poll();
+	vm_reap();
+	assert_int_equal(vm->state, VM_STOPPED);
+	assert_int_equal(starts, 2);
+	assert_int_equal(stopping, 0);
+	/* What its end is for still holds. */
+	assert_int_equal(vm_start(vm), 0);
+	vm->settings.on_exit = VM_ON_EXIT_POWEROFF;
+	vm_reset(vm);
+	vm_reap();
+	assert_int_equal(machine_ended, 0);
+	assert_int_equal(vm_stop(vm), 0);
+	assert_false(comes_back());
+	assert_int_equal(machine_ended, 1);
 }
 
 static void what_an_exit_is_for(void **state)
@@ -328,6 +515,7 @@ static void what_an_exit_is_for(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
 		setup_running(state);
 		vm->settings.on_exit = cases[i].on_exit;
+		pass(RESTART_REST);
 		if (cases[i].exit == VM_EXIT_POWEROFF)
 			vm_poweroff(vm);
 		else if (cases[i].exit == VM_EXIT_DEBUG)
@@ -336,7 +524,7 @@ static void what_an_exit_is_for(void **state)
 			vm_kill(vm, "x");
 		else
 			assert_int_equal(vm_stop(vm), 0);
-		assert_int_equal(reap(), !cases[i].ended);
+		assert_int_equal(comes_back(), !cases[i].ended);
 		assert_int_equal(starts, cases[i].starts);
 		assert_int_equal(machine_ended, cases[i].ended);
 	}
@@ -564,6 +752,8 @@ int main(void)
 		cmocka_unit_test_setup(first_reason_wins, setup_running),
 		cmocka_unit_test_setup(reaped_when_all_are_off, setup_running),
 		cmocka_unit_test_setup(reset_starts_again, setup_running),
+		cmocka_unit_test_setup(restarts_are_apart, setup_running),
+		cmocka_unit_test_setup(stopped_while_it_rests, setup_running),
 		cmocka_unit_test_setup(what_an_exit_is_for, setup_running),
 		cmocka_unit_test_setup(flush_waits_for_nobody, setup_running),
 		cmocka_unit_test_setup(flush_leaves_itself_alone, setup_running),

@@ -65,6 +65,19 @@ static void single_step(void **state __unused)
 	assert_int_equal(prepared, 1);
 }
 
+/* SDM vol. 3, 18.4.3: with BTF only a branch traps, and what exits is none. */
+static void single_step_on_branches(void **state __unused)
+{
+	vmcs[VMCS_GUEST_RFLAGS] |= RFLAGS_TF;
+	vmcs[VMCS_GUEST_DEBUGCTL] = DEBUGCTL_BTF;
+	assert_int_equal(leave_for(VMX_EXIT_CPUID), 0);
+	assert_int_equal(raises, 0);
+	assert_int_equal(vmcs[VMCS_GUEST_RIP], 0x1003);
+	vmcs[VMCS_GUEST_DEBUGCTL] = DEBUGCTL_LBR;
+	assert_int_equal(leave_for(VMX_EXIT_CPUID), 0);
+	assert_int_equal(raises, 1);
+}
+
 /* SDM vol. 3, 17.3.1.1: RF is cleared by the instruction that was resumed. */
 static void resume_flag(void **state __unused)
 {
@@ -270,6 +283,7 @@ int main(void)
 		cmocka_unit_test_setup(behind_the_instruction, setup),
 		cmocka_unit_test_setup(ends_the_shadow, setup),
 		cmocka_unit_test_setup(single_step, setup),
+		cmocka_unit_test_setup(single_step_on_branches, setup),
 		cmocka_unit_test_setup(resume_flag, setup),
 		cmocka_unit_test_setup(at_4_gib, setup),
 		cmocka_unit_test_setup(from_the_cache, setup),

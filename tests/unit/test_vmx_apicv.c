@@ -63,6 +63,12 @@ enum { OTHERS = 0x100090ea };
 static struct x86_vcpu others[2]; /* of the same VM, in some tests */
 
 /* A CPU that can, and one vCPU just reset: its APIC is in xAPIC mode. */
+/* The choice of maps.c, by the mode of the APIC alone. */
+void vmx_use_msr_bitmap(struct vmx_vcpu *s)
+{
+	vmwrite(VMCS_MSR_BITMAP, s->apic_mode & SECONDARY_X2APIC ? 0x222000 : 0x111000);
+}
+
 static int setup_guest(void **state)
 {
 	setup(state);
@@ -76,8 +82,6 @@ static int setup_guest(void **state)
 	board.vm = &guest_vm;
 	next_apic = next_page = 0;
 	guest.secondary = OTHERS;
-	guest.msr_bitmap_pa[0] = 0x111000;
-	guest.msr_bitmap_pa[1] = 0x222000;
 	assert_int_equal(lapic_create(&guest.x), 0);
 	assert_int_equal(vmx_apicv_create(&guest), 0);
 	vmx_apicv_reset(&guest);

@@ -10,6 +10,8 @@
 #include "../../lib/format.c"
 #include "../../arch/x86/vmx/controls.c"
 
+struct cpu_info cpu_info;
+
 bool vendor_no_apicv;
 
 static char why[160];

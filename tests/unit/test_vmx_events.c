@@ -45,6 +45,14 @@ static void mock_timer(struct x86_vcpu *v)
 	irqs[0] = 0x5a;
 }
 
+static unsigned debug_exceptions; /* that the records of branches were told of */
+
+void vmx_lbr_debug_exception(struct vmx_vcpu *s)
+{
+	assert_ptr_equal(s, &guest);
+	debug_exceptions++;
+}
+
 static void mock_load(struct x86_vcpu *v, uint32_t groups)
 {
 	if (groups & X86_CR)
@@ -201,9 +209,14 @@ static void payload_is_applied_once(void **state __unused)
 	/* General detect: DR6.BD, and DR7.GD goes (SDM vol. 3, 17.2.3). */
 	raise_exception(
 		&(struct x86_exception){.vector = VEC_DB, .has_payload = true, .payload = BIT(13)});
+	debug_exceptions = 0;
+	guest.x.state.debugctl = DEBUGCTL_LBR | DEBUGCTL_BTF | DEBUGCTL_FREEZE_LBRS_ON_PMI;
 	assert_int_equal(enter(), 0x80000301);
 	assert_int_equal(guest.x.state.dr6, 0xffff2ff0);
 	assert_int_equal(guest.x.state.dr7, 0x400);
+	/* And branches are no longer recorded, nor stepped by (18.4.1). */
+	assert_int_equal(guest.x.state.debugctl, DEBUGCTL_FREEZE_LBRS_ON_PMI);
+	assert_int_equal(debug_exceptions, 1);
 }
 
 /* SDM vol. 3, 27.2.4: what delivery was under way is repeated as it was. */

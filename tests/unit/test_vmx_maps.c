@@ -24,6 +24,11 @@ void vmx_apicv_msrs(void (*visit)(uint32_t index, bool read, bool write, void *m
 	visit(X2APIC_BOTH, true, true, map);
 }
 
+bool vmx_lbr_direct(uint32_t index)
+{
+	return mock_lbr_has(index);
+}
+
 static const uint8_t *at(uint64_t pa)
 {
 	return phys_to_virt(pa);
@@ -69,11 +74,11 @@ static void make_maps(void)
 	msr_create(&guest.x);
 	assert_int_equal(vmx_msr_maps(&guest.x), 0);
 	assert_int_equal(vmx_msr_maps(&second.x), 0);
-	for (unsigned i = 0; i < 2; i++) {
-		assert_true(IS_ALIGNED(guest.msr_bitmap_pa[i], PAGE_SIZE));
-		/* The VM's other vCPUs have the same maps. */
-		assert_true(second.msr_bitmap_pa[i] == guest.msr_bitmap_pa[i]);
-	}
+	assert_int_equal(pools, 1);
+	for (unsigned i = 0; i < 4; i++)
+		assert_true(IS_ALIGNED(guest.msr_bitmap_pa[i / 2][i % 2], PAGE_SIZE));
+	/* The VM's other vCPUs have the same maps. */
+	assert_memory_equal(second.msr_bitmap_pa, guest.msr_bitmap_pa, sizeof(guest.msr_bitmap_pa));
 }
 
 static void compare(void)
@@ -81,9 +86,8 @@ static void compare(void)
 	for (unsigned apicv = 0; apicv < 2; apicv++) {
 		vmx_caps.apicv = apicv;
 		make_maps();
-		assert_int_equal(pools, 1 + apicv);
-		compare_map(guest.msr_bitmap_pa[0], false);
-		compare_map(guest.msr_bitmap_pa[1], apicv);
+		compare_map(guest.msr_bitmap_pa[0][0], false);
+		compare_map(guest.msr_bitmap_pa[1][0], apicv);
 		maps_teardown(NULL);
 	}
 }
@@ -98,7 +102,7 @@ static bool exits_on(unsigned map, uint32_t index, bool write)
 	unsigned block = (write ? 0x800 : 0) + (index >= 0xc0000000 ? 0x400 : 0);
 	uint32_t bit = index & 0x1fff;
 
-	return at(guest.msr_bitmap_pa[map])[block + bit / 8] >> bit % 8 & 1;
+	return at(guest.msr_bitmap_pa[map / 2][map % 2])[block + bit / 8] >> bit % 8 & 1;
 }
 
 /* Some that everyone relies on, by number. */
@@ -119,8 +123,8 @@ static void x2apic_is_hidden(void **state __unused)
 	vmx_caps.apicv = true;
 	has_x2apic = false;
 	make_maps();
-	compare_map(guest.msr_bitmap_pa[0], false);
-	compare_map(guest.msr_bitmap_pa[1], false);
+	compare_map(guest.msr_bitmap_pa[0][0], false);
+	compare_map(guest.msr_bitmap_pa[1][0], false);
 }
 
 /* Both ends of both ranges, one direction alone, and what the map has no bit for. */
@@ -152,7 +156,7 @@ static void edges(void **state __unused)
 			     exits_on(0, 0xc0000000, k) || exits_on(0, 0xc0001fff, k));
 	/* And no other bit. */
 	for (unsigned i = 0; i < PAGE_SIZE; i++)
-		clear += 8 - (unsigned)__builtin_popcount(at(guest.msr_bitmap_pa[0])[i]);
+		clear += 8 - (unsigned)__builtin_popcount(at(guest.msr_bitmap_pa[0][0])[i]);
 	assert_int_equal(clear, 9 + 9 + 4 * 2);
 }
 
@@ -178,18 +182,40 @@ static void all_ports_exit(void **state __unused)
 		assert_int_equal(at(vmx_io_bitmap_pa[0])[i], 0xff);
 }
 
-/* What was taken goes back. */
+/* Four maps by APIC mode and recording; the latter adds the records that the CPU has. */
+static void while_recording(void **state __unused)
+{
+	static const unsigned expected[] = {2, 2 + 3, 2 + 4, 2 + 3 + 4};
+
+	vmx_caps.apicv = true;
+	use_lbr_table();
+	filter_line(0x1dc, 0x1dc, VM_MSR_READ, false);
+	make_maps();
+	for (unsigned map = 0; map < 4; map++) {
+		unsigned clear = 0;
+
+		for (unsigned i = 0; i < PAGE_SIZE; i++)
+			clear += 8 - (unsigned)__builtin_popcount(
+					     at(guest.msr_bitmap_pa[map / 2][map % 2])[i]);
+		assert_int_equal(clear, expected[map]);
+		assert_int_equal(exits_on(map, 0x1db, false), !(map % 2));
+		assert_int_equal(exits_on(map, 0x1dd, true), !(map % 2));
+		assert_int_equal(exits_on(map, X2APIC_READ, false), map < 2);
+	}
+	/* The one for the state that the vCPU is in. */
+	for (unsigned map = 0; map < 4; map++) {
+		guest.apic_mode = map / 2 ? SECONDARY_X2APIC : 0;
+		guest.lbr.on = map % 2;
+		vmx_use_msr_bitmap(&guest);
+		assert_int_equal(vmcs[VMCS_MSR_BITMAP], guest.msr_bitmap_pa[map / 2][map % 2]);
+	}
+}
+
 static void without_memory(void **state __unused)
 {
-	vmx_caps.apicv = true;
 	guest = (struct vmx_vcpu){.x.base.vm = &vm};
-	for (pools_max = 0; pools_max < 2; pools_max++) {
-		freed = 0;
-		assert_int_equal(vmx_msr_maps(&guest.x), -S_NOMEM);
-		assert_int_equal(freed, pools_max);
-		maps_teardown(NULL);
-	}
 	pools_max = 0;
+	assert_int_equal(vmx_msr_maps(&guest.x), -S_NOMEM);
 	pool_owner = OWNER_CORE;
 	assert_int_equal(vmx_maps_init(), -S_NOMEM);
 }
@@ -202,6 +228,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(x2apic_is_hidden, maps_setup, maps_teardown),
 		cmocka_unit_test_setup_teardown(edges, maps_setup, maps_teardown),
 		cmocka_unit_test(beyond_the_edges),
+		cmocka_unit_test_setup_teardown(while_recording, maps_setup, maps_teardown),
 		cmocka_unit_test_setup_teardown(all_ports_exit, maps_setup, maps_teardown),
 		cmocka_unit_test_setup_teardown(without_memory, maps_setup, maps_teardown),
 	};

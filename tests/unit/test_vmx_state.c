@@ -53,6 +53,15 @@ void x86_raise_error(struct x86_vcpu *v __unused, uint8_t vector __unused, uint3
 {
 }
 
+static unsigned debugctl_sets; /* calls of it */
+
+void vmx_lbr_set_debugctl(struct vmx_vcpu *s, uint64_t value)
+{
+	assert_ptr_equal(s, &guest);
+	vmcs[VMCS_GUEST_DEBUGCTL] = value;
+	debugctl_sets++;
+}
+
 static int setup(void **state __unused)
 {
 	static const uint32_t kept[] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK,
@@ -170,6 +179,25 @@ static void only_what_is_dirty(void **state __unused)
 	write_back(X86_SEG);
 	assert_int_equal(vmwrites, 4 * SEG_COUNT + 4);
 	assert_int_equal(vmwrites_of[VMCS_GUEST_CR3], 0);
+}
+
+/* DEBUGCTL goes with DR7, but only a new value makes work. */
+static void debugctl(void **state __unused)
+{
+	struct x86_state *st = &guest.x.state;
+
+	vmcs[VMCS_GUEST_DEBUGCTL] = DEBUGCTL_LBR;
+	vmx_load(&guest.x, X86_DR);
+	assert_int_equal(st->debugctl, DEBUGCTL_LBR);
+	debugctl_sets = 0;
+	write_back(X86_DR);
+	assert_int_equal(debugctl_sets, 0);
+	st->debugctl = DEBUGCTL_BTF;
+	write_back(X86_RIP);
+	assert_int_equal(debugctl_sets, 0);
+	write_back(X86_DR);
+	assert_int_equal(debugctl_sets, 1);
+	assert_int_equal(vmcs[VMCS_GUEST_DEBUGCTL], DEBUGCTL_BTF);
 }
 
 static void segments_there_and_back(void **state __unused)
@@ -520,6 +548,7 @@ int main(void)
 		cmocka_unit_test_setup(each_group_alone, setup),
 		cmocka_unit_test_setup(only_what_is_dirty, setup),
 		cmocka_unit_test_setup(segments_there_and_back, setup),
+		cmocka_unit_test_setup(debugctl, setup),
 		cmocka_unit_test_setup(access_rights, setup),
 		cmocka_unit_test_setup(privilege_level, setup),
 		cmocka_unit_test_setup(control_registers_are_merged, setup),

@@ -45,6 +45,8 @@ void x86_raise(struct x86_vcpu *v, uint8_t vector)
 /* Three groups of registers are enough here. */
 static void mock_load(struct x86_vcpu *v, uint32_t groups)
 {
+	if (groups & X86_DR)
+		v->state.debugctl = vmcs[VMCS_GUEST_DEBUGCTL];
 	if (groups & X86_RIP)
 		v->state.rip = vmcs[VMCS_GUEST_RIP];
 	if (groups & X86_RFLAGS)

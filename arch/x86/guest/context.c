@@ -3,49 +3,171 @@
 #include "socle/cpu/cpu.h"
 #include "socle/cpu/features.h"
 #include "socle/cpu/regs.h"
+#include "socle/cpu/xstate.h"
 #include "socle/guest/context.h"
+#include "socle/guest/cpuid.h"
 #include "socle/mm/frames.h"
 #include "socle/string.h"
 
-enum { FXSAVE_SIZE = 512, FCW_RESET = 0x37f, MXCSR_RESET = 0x1f80, XSTATE_BV = 512 };
+enum { FXSAVE_SIZE = 512, MXCSR = 24, FCW_RESET = 0x37f, MXCSR_RESET = 0x1f80 };
 
-/* Whose registers are in each CPU; NULL: nobody's. Only its CPU looks at it. */
-static struct x86_vcpu *owners[CPU_MAX];
-static uint64_t xcr0_all; /* everything that the CPU can save; 0: no XSAVE */
-static uint32_t area_size = FXSAVE_SIZE;
+/* State that a vCPU has whatever its model. */
+enum { XCR0_ALWAYS = XCR0_X87 | XCR0_SSE };
+
+/* Components of XCR0 that guests can have on this CPU, if they exist there; 0: no XSAVE. */
+static uint64_t machine_xcr0;
+/* Likewise of IA32_XSS. */
+static uint64_t machine_xss;
+static bool has_xsaveopt;
+
+/* What is in each CPU. Only its CPU looks at it. */
+static struct __aligned(64) holder
+{
+	struct x86_vcpu *vcpu; /* whose registers; NULL: nobody's */
+	uint64_t reached;      /* components that whoever was here last may have changed */
+	uint64_t xss;	       /* IA32_XSS */
+}
+holders[CPU_MAX];
+
+/* XSAVE areas in which all components are initial: XSTATE_BV is 0. */
+static const uint8_t initial[PAGE_SIZE] __aligned(64);
+static uint8_t initial_compacted[PAGE_SIZE] __aligned(64);
+
+static struct holder *holder(void)
+{
+	return &holders[cpu_index()];
+}
+
+static void set_xss(struct holder *h, uint64_t xss)
+{
+	if (h->xss == xss)
+		return;
+	msr_write(MSR_XSS, xss);
+	h->xss = xss;
+}
+
+/* Only where it changes something: below another hypervisor, XSETBV makes an exit. */
+static void set_xcr0(uint64_t xcr0)
+{
+	if (xgetbv(0) != xcr0)
+		xsetbv(0, xcr0);
+}
 
 void context_cpu_on(void)
 {
+	struct holder *h = holder();
+	uint64_t xcomp_bv;
+	bool has_xss;
+
 	cr0_write((cr0_read() & ~(uint64_t)(CR0_TS | CR0_EM)) | CR0_MP | CR0_NE);
 	cr4_write(cr4_read() | CR4_OSFXSR | CR4_OSXMMEXCPT);
+	*h = (struct holder){0};
 	if (!cpu_has(CPU_XSAVE))
 		return;
 	cr4_write(cr4_read() | CR4_OSXSAVE);
-	xcr0_all = cpuid(0xd, 0).eax | (uint64_t)cpuid(0xd, 0).edx << 32;
-	area_size = cpuid(0xd, 0).ecx;
+	machine_xcr0 = cpuid(0xd, 0).eax & XCR0_VIRTUALIZED;
+	has_xsaveopt = cpuid(0xd, 1).eax & BIT(0);
+	has_xss = cpuid(0xd, 1).eax & BIT(3);
+	machine_xss = has_xss ? cpuid(0xd, 1).ecx & XSS_VIRTUALIZED : 0;
+	if (has_xss)
+		msr_write(MSR_XSS, 0);
+	xcomp_bv = XCOMP_BV_COMPACTED | machine_xcr0 | machine_xss;
+	memcpy(initial_compacted + XCOMP_BV, &xcomp_bv, sizeof(xcomp_bv));
+	/* Firmware or a boot loader may have left something. */
+	h->reached = machine_xcr0 | machine_xss;
+}
+
+/* The components of XCR0 and of IA32_XSS that @v's area holds. */
+static uint64_t user_state(const struct x86_vcpu *v)
+{
+	return v->cpuid->xcr0 | XCR0_ALWAYS;
+}
+
+static uint64_t supervisor_state(const struct x86_vcpu *v)
+{
+	return v->cpuid->xss;
+}
+
+static uint32_t area_size(const struct x86_vcpu *v)
+{
+	uint64_t xss = supervisor_state(v);
+
+	return machine_xcr0 ? cpuid_guest_xsave_size(v->cpuid, user_state(v) | xss, xss)
+			    : FXSAVE_SIZE;
 }
 
 status_t context_create(struct x86_vcpu *v)
 {
-	v->fpu = pages_alloc(area_size, OWNER_VM_CORE);
+	v->fpu = pages_alloc(area_size(v), OWNER_VM_CORE);
 	return v->fpu ? 0 : -S_NOMEM;
 }
 
-static void save(struct x86_vcpu *v)
+/*
+ * Supervisor state exists in the compacted form only, which XSAVES writes. Without any, XSAVEOPT is
+ * better than both XSAVE and XSAVEC: it leaves out also what did not change since it was restored.
+ */
+static void save_extended(struct holder *h, struct x86_vcpu *v)
 {
-	if (xcr0_all) {
-		v->xcr0 = xgetbv(0);
-		xsetbv(0, xcr0_all);
-		__asm__ volatile("xsave64 (%0)" ::"r"(v->fpu), "a"(-1), "d"(-1) : "memory");
+	uint64_t xss = supervisor_state(v);
+
+	v->xcr0 = xgetbv(0);
+	set_xcr0(user_state(v));
+	if (xss) {
+		set_xss(h, xss);
+		xsaves(v->fpu, user_state(v) | xss);
+	} else if (has_xsaveopt) {
+		xsaveopt(v->fpu, user_state(v));
 	} else {
-		__asm__ volatile("fxsave64 (%0)" ::"r"(v->fpu) : "memory");
+		xsave(v->fpu, user_state(v));
 	}
+}
+
+/* Sets components to their initial state: those that the next vCPU has not, but the last had. */
+static void clear_extended(struct holder *h, uint64_t which)
+{
+	set_xcr0(machine_xcr0);
+	if (which & machine_xss) {
+		set_xss(h, machine_xss);
+		xrstors(initial_compacted, which);
+	} else {
+		xrstor(initial, which);
+	}
+}
+
+static void restore_extended(struct holder *h, const struct x86_vcpu *v)
+{
+	uint64_t xss = supervisor_state(v), mine = user_state(v) | xss;
+
+	if (h->reached & ~mine)
+		clear_extended(h, h->reached & ~mine);
+	/*
+	 * WRPKRU needs no bit of XCR0, only CR4.PKE (SDM vol. 3, 4.6.2), which a guest without
+	 * protection keys cannot be kept from on all CPUs.
+	 */
+	h->reached = mine | (machine_xcr0 & XCR0_PKRU);
+	set_xcr0(user_state(v));
+	if (xss) {
+		set_xss(h, xss);
+		xrstors(v->fpu, mine);
+	} else {
+		xrstor(v->fpu, mine);
+	}
+	set_xcr0(v->xcr0);
+	set_xss(h, v->xss);
+}
+
+static void save(struct holder *h)
+{
+	struct x86_vcpu *v = h->vcpu;
+
+	if (machine_xcr0)
+		save_extended(h, v);
+	else
+		fxsave(v->fpu);
 	if (cpu_has(CPU_RDTSCP))
 		v->tsc_aux = msr_read(MSR_TSC_AUX);
-	__asm__ volatile("mov %%db0,%0" : "=r"(v->dr[0]));
-	__asm__ volatile("mov %%db1,%0" : "=r"(v->dr[1]));
-	__asm__ volatile("mov %%db2,%0" : "=r"(v->dr[2]));
-	__asm__ volatile("mov %%db3,%0" : "=r"(v->dr[3]));
+	breakpoints_read(v->dr);
+	h->vcpu = NULL;
 }
 
 /*
@@ -60,60 +182,72 @@ static void forget_x87_addresses(void)
 		__asm__ volatile("fnclex; emms; fildl %0" ::"m"(zero));
 }
 
-static void restore(const struct x86_vcpu *v)
+static void restore(struct holder *h, struct x86_vcpu *v)
 {
 	forget_x87_addresses();
-	if (xcr0_all) {
-		xsetbv(0, xcr0_all);
-		__asm__ volatile("xrstor64 (%0)" ::"r"(v->fpu), "a"(-1), "d"(-1) : "memory");
-		xsetbv(0, v->xcr0);
-	} else {
-		__asm__ volatile("fxrstor64 (%0)" ::"r"(v->fpu) : "memory");
-	}
+	if (machine_xcr0)
+		restore_extended(h, v);
+	else
+		fxrstor(v->fpu);
 	if (cpu_has(CPU_RDTSCP))
-		msr_write(MSR_TSC_AUX, v->tsc_aux);
-	__asm__ volatile("mov %0,%%db0" ::"r"(v->dr[0]));
-	__asm__ volatile("mov %0,%%db1" ::"r"(v->dr[1]));
-	__asm__ volatile("mov %0,%%db2" ::"r"(v->dr[2]));
-	__asm__ volatile("mov %0,%%db3" ::"r"(v->dr[3]));
+		msr_write_ns(MSR_TSC_AUX, v->tsc_aux);
+	breakpoints_write(v->dr);
+	h->vcpu = v;
 }
 
 void context_load(struct x86_vcpu *v)
 {
-	struct x86_vcpu **owner = &owners[cpu_index()];
+	struct holder *h = holder();
 
-	if (likely(*owner == v))
+	if (likely(h->vcpu == v))
 		return;
-	if (*owner)
-		save(*owner);
-	restore(v);
-	*owner = v;
+	if (h->vcpu)
+		save(h);
+	restore(h, v);
 }
 
 void context_release(struct x86_vcpu *v)
 {
-	struct x86_vcpu **owner = &owners[cpu_index()];
+	struct holder *h = holder();
 
-	if (*owner != v)
-		return;
-	save(v);
-	*owner = NULL;
+	if (h->vcpu == v)
+		save(h);
+}
+
+void context_set_xss(struct x86_vcpu *v, uint64_t xss)
+{
+	struct holder *h = holder();
+
+	v->xss = xss;
+	if (h->vcpu == v)
+		set_xss(h, xss);
+}
+
+void context_init(struct x86_vcpu *v)
+{
+	context_set_xss(v, 0);
 }
 
 void context_reset(struct x86_vcpu *v)
 {
+	uint64_t xstate_bv = XCR0_ALWAYS; /* these are in the area; all else is initial */
+	uint64_t xcomp_bv = XCOMP_BV_COMPACTED | user_state(v) | supervisor_state(v);
 	uint16_t fcw = FCW_RESET;
 	uint32_t mxcsr = MXCSR_RESET;
-	uint64_t bv = 3; /* x87 and SSE are in the area; all else is initial */
+	struct holder *h = holder();
+	uint8_t *area = v->fpu;
 
-	if (owners[cpu_index()] == v)
-		owners[cpu_index()] = NULL;
-	memset(v->fpu, 0, area_size);
-	memcpy(v->fpu, &fcw, sizeof(fcw));
-	memcpy((char *)v->fpu + 24, &mxcsr, sizeof(mxcsr));
-	if (xcr0_all)
-		memcpy((char *)v->fpu + XSTATE_BV, &bv, sizeof(bv));
-	v->xcr0 = 1;
+	if (h->vcpu == v)
+		h->vcpu = NULL;
+	memset(area, 0, area_size(v));
+	memcpy(area, &fcw, sizeof(fcw));
+	memcpy(area + MXCSR, &mxcsr, sizeof(mxcsr));
+	if (machine_xcr0)
+		memcpy(area + XSTATE_BV, &xstate_bv, sizeof(xstate_bv));
+	if (supervisor_state(v))
+		memcpy(area + XCOMP_BV, &xcomp_bv, sizeof(xcomp_bv));
+	v->xcr0 = XCR0_X87;
+	v->xss = 0;
 	v->tsc_aux = 0;
 	memset(v->dr, 0, sizeof(v->dr));
 }

@@ -2,6 +2,7 @@
 /* The CPU model that a guest sees: what of the host's CPUID is passed on, and what is added. */
 #include "cpuid_topology.h"
 #include "socle/cpu/tsc.h"
+#include "socle/cpu/xstate.h"
 #include "socle/guest/cpuid.h"
 #include "socle/guest/pvclock.h"
 #include "socle/guest/msr.h"
@@ -22,6 +23,7 @@ struct cpuid_policy {
 	enum guest_feature needs; /* without it, the leaf is empty */
 };
 
+enum { LEAF_ARCH_LBR = 0x1c };
 enum { ALL = 0xffffffff, LEAF_HYPERVISOR = 0x40000000, LEAF_TIMING = 0x40000010 };
 enum { LEAF_XSAVE = 0xd, XSAVE_FIRST = 2, XSAVE_LAST = 12 }; /* subleaves of state components */
 #define B(n) (1u << (n))
@@ -41,6 +43,9 @@ static const struct cpuid_policy policies[] = {
 	{.leaf = LEAF_XSAVE, .subleaf = 1, .dynamic = CPUID_DYN_D1, .needs = GUEST_xsave},
 	{.leaf = LEAF_XSAVE, .subleaf = XSAVE_FIRST, .more = XSAVE_LAST - XSAVE_FIRST,
 	 .pass = {ALL, ALL, ALL, 0}, .needs = GUEST_xsave},
+	/* Depths, what may reset or be in the records; filters; what INFO tells (SDM vol. 3, 19.1.1) */
+	{.leaf = LEAF_ARCH_LBR, .pass = {B(30) | B(31) | 0xf, MASK(2, 0), MASK(2, 0), 0},
+	 .repeats = true, .needs = GUEST_arch_lbr},
 	{.leaf = LEAF_HYPERVISOR, .repeats = true},
 	{.leaf = LEAF_TIMING, .repeats = true},
 	{.leaf = PVCLOCK_CPUID_BASE, .repeats = true},
@@ -87,7 +92,9 @@ static void fix_up(const struct guest_cpuid *t, struct cpuid *r, uint32_t leaf, 
 {
 	switch (leaf) {
 	case 0:
-		r->eax = cpu_model_has(&t->model, GUEST_xsave) ? LEAF_XSAVE : 0xb;
+		r->eax = cpu_model_has(&t->model, GUEST_arch_lbr) ? LEAF_ARCH_LBR
+			 : cpu_model_has(&t->model, GUEST_xsave)  ? LEAF_XSAVE
+								  : 0xb;
 		break;
 	case LEAF_XSAVE:
 		if (subleaf == 0)
@@ -131,7 +138,7 @@ static void fix_up(const struct guest_cpuid *t, struct cpuid *r, uint32_t leaf, 
 uint32_t cpuid_guest_xsave_size(const struct guest_cpuid *t, uint64_t components, bool compact)
 {
 	const struct cpuid_entry *d = &t->entry[t->basic[LEAF_XSAVE]];
-	uint32_t size = XSAVE_HEADER_END;
+	uint32_t size = XSTATE_HEADER_END;
 
 	for (unsigned i = XSAVE_FIRST; i <= d->subleaves; i++) {
 		const struct cpuid *c = &d[i].value;
@@ -189,6 +196,7 @@ void cpuid_build(struct guest_cpuid *t, const struct vm_cpu *m, unsigned cpus)
 	memset(t, 0, sizeof(*t));
 	t->model = *m;
 	t->xcr0 = cpu_model_xcr0(m);
+	t->xss = cpu_model_xss(m);
 	t->cr4 = cpu_model_cr4(m);
 	t->hides_cr4 = cpu_model_cr4(&host) & ~t->cr4;
 	t->entries = 1;
@@ -227,11 +235,12 @@ static void apply_dynamic(struct x86_vcpu *v, const struct cpuid_entry *e, uint3
 		r->eax = r->ebx = v->base.id;
 		break;
 	case CPUID_DYN_D0:
-	case CPUID_DYN_D1:
 		/* The guest's XCR0 is in the CPU; without OSXSAVE it may be older, but valid. */
-		r->ebx = e->dynamic == CPUID_DYN_D0
-				 ? cpuid_guest_xsave_size(v->cpuid, xgetbv(0), false)
-				 : cpuid_guest_xsave_size(v->cpuid, xgetbv(0) | v->xss, true);
+		r->ebx = cpuid_guest_xsave_size(v->cpuid, xgetbv(0), false);
+		break;
+	case CPUID_DYN_D1: /* only with XSAVEC or XSAVES */
+		if (r->eax & (B(1) | B(3)))
+			r->ebx = cpuid_guest_xsave_size(v->cpuid, xgetbv(0) | v->xss, true);
 		break;
 	}
 }

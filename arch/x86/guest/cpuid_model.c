@@ -59,7 +59,7 @@ static uint32_t reg_of(const struct cpuid *c, unsigned reg)
 }
 
 /* The machine's CPUID, and zeroes beyond its highest leaf, where Intel repeats another one. */
-static struct cpuid machine(uint32_t leaf, uint32_t subleaf)
+static struct cpuid real_cpuid(uint32_t leaf, uint32_t subleaf)
 {
 	return leaf <= cpuid(leaf & 0x80000000, 0).eax ? cpuid(leaf, subleaf) : (struct cpuid){0};
 }
@@ -73,22 +73,22 @@ static uint64_t components_of(enum guest_feature f)
 	return 0;
 }
 
-static uint64_t machine_xcr0(void)
+static uint64_t real_xcr0(void)
 {
-	struct cpuid d = machine(0xd, 0);
+	struct cpuid d = real_cpuid(0xd, 0);
 
 	return d.eax | (uint64_t)d.edx << 32;
 }
 
-static bool machine_has(enum guest_feature f)
+static bool really_has(enum guest_feature f)
 {
 	const struct guest_feature_row *r = &guest_features[f];
-	struct cpuid c = machine(r->leaf, r->subleaf);
+	struct cpuid c = real_cpuid(r->leaf, r->subleaf);
 	uint64_t needed = components_of(f);
 
 	if (r->flags & GF_OWN)
 		return true;
-	if (!(reg_of(&c, r->reg) >> r->bit & 1) || (machine_xcr0() & needed) != needed)
+	if (!(reg_of(&c, r->reg) >> r->bit & 1) || (real_xcr0() & needed) != needed)
 		return false;
 	/* Of AMD's topology extensions all or nothing. */
 	return f != GUEST_topoext || cpuid_topology_extensions();
@@ -121,8 +121,7 @@ void cpu_model_drop(struct vm_cpu *m, enum guest_feature f)
 void cpu_model_host(struct vm_cpu *m)
 {
 	memset(m, 0xff, sizeof(*m));
-	for_each_feature(f) if (cpu_model_has(&withheld, f) || !machine_has(f))
-		cpu_model_drop(m, f);
+	for_each_feature(f) if (cpu_model_has(&withheld, f) || !really_has(f)) cpu_model_drop(m, f);
 	include_feature(m, GUEST_none, false);
 	for (unsigned i = GUEST_FEATURE_COUNT; i < 64 * VM_CPU_WORDS; i++)
 		include_feature(m, i, false);
@@ -132,7 +131,7 @@ void cpu_model_baseline(struct vm_cpu *m)
 {
 	memset(m, 0, sizeof(*m));
 	for_each_feature(f) if ((guest_features[f].flags & GF_BASE) ||
-				((guest_features[f].flags & GF_FACT) && machine_has(f)))
+				((guest_features[f].flags & GF_FACT) && really_has(f)))
 		include_feature(m, f, true);
 }
 
@@ -170,7 +169,16 @@ uint64_t cpu_model_xcr0(const struct vm_cpu *m)
 	for (unsigned i = 0; i < ARRAY_SIZE(xcr0_of); i++)
 		if (cpu_model_has(m, xcr0_of[i].feature))
 			xcr0 |= xcr0_of[i].xcr0;
-	return xcr0 & machine_xcr0();
+	return xcr0 & real_xcr0();
+}
+
+uint64_t cpu_model_xss(const struct vm_cpu *m)
+{
+	struct cpuid d = real_cpuid(0xd, 1);
+
+	if (!cpu_model_has(m, GUEST_xsaves))
+		return 0;
+	return (d.ecx | (uint64_t)d.edx << 32) & XSS_VIRTUALIZED;
 }
 
 uint64_t cpu_model_cr4(const struct vm_cpu *m)

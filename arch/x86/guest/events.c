@@ -193,6 +193,7 @@ void events_apply_payload(struct x86_state *s, const struct x86_event *ev)
 		s->dr6 |= active_low | ev->payload;
 		s->dr6 ^= ev->payload & active_low;
 		s->dr6 &= ~(uint64_t)PENDING_ENABLED;
+		s->debugctl &= ~(uint64_t)(DEBUGCTL_LBR | DEBUGCTL_BTF);
 		if (ev->payload & DR6_BD)
 			s->dr7 &= ~(uint64_t)DR7_GD;
 	}

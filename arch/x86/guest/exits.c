@@ -134,7 +134,7 @@ void exit_cr8(struct x86_vcpu *v)
 	if (!exit_cr8_access(v, insn.op == INSN_MOV_TO_CR, insn.rm & 15))
 		return;
 	x86_load(v, X86_RIP | X86_RFLAGS | X86_DR);
-	if (v->state.rflags & RFLAGS_TF)
+	if ((v->state.rflags & RFLAGS_TF) && !x86_steps_branches(v))
 		x86_raise_exception(v, &(struct x86_exception){.vector = VEC_DB,
 							       .has_payload = true,
 							       .payload = BIT(14)});

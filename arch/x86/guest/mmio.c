@@ -122,7 +122,7 @@ static void conclude(struct x86_vcpu *v, struct emul *emul, enum emul_status sta
 	case EMUL_OK:
 	case EMUL_AGAIN:
 		x86_dirty(v, X86_RIP | X86_RSP | X86_RFLAGS);
-		if (status == EMUL_OK && emul->single_step)
+		if (status == EMUL_OK && emul->single_step && !x86_steps_branches(v))
 			x86_raise_exception(v, &(struct x86_exception){.vector = VEC_DB,
 								       .has_payload = true,
 								       .payload = BIT(14)});

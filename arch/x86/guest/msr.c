@@ -75,9 +75,14 @@ const struct msr_policy *msr_find_name(const char *name, size_t len)
 	return NULL;
 }
 
+static bool has_handler(uint8_t action)
+{
+	return action == MSR_EMULATED || action == MSR_WHILE_LBR;
+}
+
 static bool is_sound(const struct msr_policy *p)
 {
-	bool handlers = (p->read != MSR_EMULATED || p->rd) && (p->write != MSR_EMULATED || p->wr);
+	bool handlers = (!has_handler(p->read) || p->rd) && (!has_handler(p->write) || p->wr);
 
 	return p->count && handlers && window_of(p->index) != WINDOWS &&
 	       window_of(p->index) == window_of(p->index + p->count - 1);
@@ -152,7 +157,7 @@ static const msr_write_fn writers[] = {
 /* Whose writes are checked for invalid bits. */
 static bool takes_values(const struct msr_policy *p)
 {
-	return p->write == MSR_EMULATED || p->write == MSR_STORED;
+	return has_handler(p->write) || p->write == MSR_STORED;
 }
 
 static bool keeps_value(const struct msr_policy *p)
@@ -198,8 +203,8 @@ status_t msr_register(const struct msr_policy *p)
 		return -S_NOSPC;
 	row[rows] = (struct row){
 		.policy = p,
-		.rd = p->read == MSR_EMULATED ? p->rd : readers[p->read],
-		.wr = p->write == MSR_EMULATED ? p->wr : writers[p->write],
+		.rd = has_handler(p->read) ? p->rd : readers[p->read],
+		.wr = has_handler(p->write) ? p->wr : writers[p->write],
 		.invalid = takes_values(p) ? ~p->valid : 0,
 		.slot = slots - p->index,
 		.keeps_value = keeps_value(p),

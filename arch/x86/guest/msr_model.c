@@ -13,6 +13,8 @@ static const struct vm_msr_filter *filter_of(const struct x86_vcpu *v)
 
 static bool in_model(const struct x86_vcpu *v, const struct msr_policy *p)
 {
+	if (p->needs.feature)
+		return cpuid_guest_has(v->cpuid, p->needs.feature);
 	return !p->needs.used ||
 	       cpuid_guest_bit(v->cpuid, p->needs.leaf, p->needs.reg, p->needs.bit);
 }
@@ -39,23 +41,25 @@ void msr_create(struct x86_vcpu *v)
 	}
 }
 
-static bool is_direct(const struct x86_vcpu *v, unsigned n, uint32_t index, bool write)
+/* Is the access by @action of the table, in the model, and not denied? */
+static bool may(const struct x86_vcpu *v, unsigned n, uint32_t index, bool write,
+		enum msr_action action)
 {
 	const struct msr_policy *p = msr_policy(n);
 
-	return (v->msr_access[n] & MSR_OFFERED) && (write ? p->write : p->read) == MSR_DIRECT &&
+	return (v->msr_access[n] & MSR_OFFERED) && (write ? p->write : p->read) == action &&
 	       !msr_filter_denies(filter_of(v), index, write ? VM_MSR_WRITE : VM_MSR_READ);
 }
 
-void msr_visit_direct(const struct x86_vcpu *v,
-		      void (*visit)(uint32_t index, bool read, bool write, void *map), void *map)
+static void visit_rows(const struct x86_vcpu *v, enum msr_action action,
+		       void (*visit)(uint32_t index, bool read, bool write, void *map), void *map)
 {
 	for (unsigned n = 0; n < msr_policy_count(); n++) {
 		const struct msr_policy *p = msr_policy(n);
 
 		for (unsigned i = 0; i < p->count; i++) {
-			bool read = is_direct(v, n, p->index + i, false);
-			bool write = is_direct(v, n, p->index + i, true);
+			bool read = may(v, n, p->index + i, false, action);
+			bool write = may(v, n, p->index + i, true, action);
 
 			if (read || write)
 				visit(p->index + i, read, write, map);
@@ -63,12 +67,24 @@ void msr_visit_direct(const struct x86_vcpu *v,
 	}
 }
 
+void msr_visit_direct(const struct x86_vcpu *v,
+		      void (*visit)(uint32_t index, bool read, bool write, void *map), void *map)
+{
+	visit_rows(v, MSR_DIRECT, visit, map);
+}
+
+void msr_visit_lbr(const struct x86_vcpu *v,
+		   void (*visit)(uint32_t index, bool read, bool write, void *map), void *map)
+{
+	visit_rows(v, MSR_WHILE_LBR, visit, map);
+}
+
 const char *msr_behaviour(const struct x86_vcpu *v, unsigned n, uint32_t index, bool write)
 {
 	static const char *const texts[] = {
 		[MSR_REJECT] = "rejected",     [MSR_DIRECT] = "direct",
 		[MSR_STORED] = "stored",       [MSR_EMULATED] = "emulated",
-		[MSR_CONSTANT] = "constant",
+		[MSR_CONSTANT] = "constant",   [MSR_WHILE_LBR] = "recording",
 	};
 	const struct msr_policy *p = msr_policy(n);
 

@@ -143,7 +143,7 @@ static enum msr_result mtrr_variable_write(struct x86_vcpu *v, uint32_t index, u
 /* Bits that operating systems set without effect; 24: the TSC counts at the P0 rate. */
 enum { HWCR_VALID = BIT(3) | BIT(4) | BIT(6) | BIT(8) | BIT(18) | BIT(24) };
 enum { MTRRS_VARIABLE = 8, MTRRCAP = MTRRS_VARIABLE | BIT(8) | BIT(10) };
-enum { PATCH_LEVEL = 0x01000065, DEBUGCTL_VALID = 0x3f };
+enum { PATCH_LEVEL = 0x01000065 };
 
 #define PAT_RESET  0x0007040600070406ull
 #define WRITE_BACK 0x0606060606060606ull
@@ -203,7 +203,6 @@ static const struct msr_policy table[] = {
 	MSR_ROW_STORED("dc_cfg", MSR_DC_CFG, ANY, 0),
 	MSR_ROW_STORED("de_cfg", MSR_DE_CFG, ANY, BIT(1)),
 	MSR_ROW_CONSTANT("p5_mc", MSR_P5_MC_ADDR, 2, 0),
-	MSR_ROW_CONSTANT("debugctl", MSR_DEBUGCTL, 1, 0),
 	MSR_ROW_CONSTANT("misc_enable", MSR_MISC_ENABLE, 1, BIT(0)),
 
 	/* No performance counters: AMD has no CPUID bit to say so, so the legacy ones are dead. */

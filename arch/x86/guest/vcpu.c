@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The vendor-neutral part of a virtual CPU: reset, exceptions, and the vendor in use. */
 #include "socle/cpu/regs.h"
+#include "socle/guest/context.h"
 #include "socle/guest/msr.h"
 #include "socle/guest/vcpu.h"
 #include "socle/report.h"
@@ -59,6 +60,7 @@ static void init(struct x86_vcpu *v)
 	events_init(v);
 	fetch_close(v);
 	msr_reset_by_init(v);
+	context_init(v);
 	v->halted = false;
 	v->waits_for_sipi = true;
 	vendor->vcpu_reset(v, true);

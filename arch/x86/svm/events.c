@@ -134,6 +134,7 @@ static void step_over_iret(struct svm_vcpu *s)
 	s->stepping = true;
 	s->guest_tf = c->rflags & RFLAGS_TF;
 	s->guest_dr6 = c->dr6;
+	s->guest_debugctl = c->dbgctl;
 	c->rflags |= RFLAGS_TF;
 }
 
@@ -156,6 +157,9 @@ bool svm_stepped(struct svm_vcpu *s)
 		return false;
 	c->dr6 = s->guest_dr6;
 	svm_touch(c, CLEAN_DR);
+	/* The guest was delivered nothing, so it goes on recording. */
+	if (unlikely(c->dbgctl != s->guest_debugctl))
+		svm_lbr_set_debugctl(s, s->guest_debugctl);
 	return true;
 }
 

@@ -40,7 +40,7 @@ static __noinline void advance_slow(struct svm_vcpu *s)
 		return;
 	}
 	x86_load(v, X86_RIP | X86_RFLAGS | X86_DR);
-	if (v->state.rflags & RFLAGS_TF)
+	if ((v->state.rflags & RFLAGS_TF) && !x86_steps_branches(v))
 		x86_raise_exception(v, &(struct x86_exception){.vector = VEC_DB,
 							       .has_payload = true,
 							       .payload = BIT(14)});
@@ -267,6 +267,17 @@ static int on_iret(struct svm_vcpu *s)
 	return svm_prepare(s);
 }
 
+/* Its delivery turns off DEBUGCTL's LBR and BTF (APM vol. 2, 13.1.1.6): ours by VMRUN does not. */
+static void raise_debug(struct svm_vcpu *s)
+{
+	if (unlikely(s->vmcb->dbgctl)) {
+		x86_load(&s->x, X86_DR);
+		s->x.state.debugctl &= ~(uint64_t)(DEBUGCTL_LBR | DEBUGCTL_BTF);
+		x86_dirty(&s->x, X86_DR);
+	}
+	x86_raise(&s->x, VEC_DB);
+}
+
 /* Intercepted only because the CPU could hang in it: the guest gets it as it is. */
 static int on_exception(struct svm_vcpu *s)
 {
@@ -280,7 +291,7 @@ static int on_exception(struct svm_vcpu *s)
 	if (vector == VEC_AC)
 		x86_raise_error(&s->x, vector, 0);
 	else if (!svm_stepped(s))
-		x86_raise(&s->x, vector);
+		raise_debug(s);
 	return svm_prepare(s);
 }
 

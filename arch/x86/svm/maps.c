@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The MSR and I/O permission maps (APM vol. 2, 15.10 and 15.11): each VM has one for its MSRs. */
-#include "socle/guest/msr.h"
+#include "socle/guest/lbr.h"
 #include "socle/mm/frames.h"
 #include "socle/string.h"
 #include "svm.h"
@@ -32,6 +32,12 @@ static void allow(uint32_t index, bool read, bool write, void *map)
 	}
 }
 
+static void allow_lbr(uint32_t index, bool read, bool write, void *map)
+{
+	if (lbr_offer.has(index))
+		allow(index, read, write, map);
+}
+
 status_t svm_maps_init(void)
 {
 	uint8_t *iopm = pages_alloc(IOPM_SIZE, OWNER_CORE);
@@ -47,18 +53,26 @@ status_t svm_maps_init(void)
 status_t svm_msr_maps(struct x86_vcpu *v)
 {
 	struct svm_vcpu *s = svm_vcpu(v);
+	unsigned count = lbr_offered() ? 2 : 1;
 	uint8_t *msrpm;
 
 	/* All vCPUs have the same CPU model and filter. */
 	if (v->base.id) {
-		s->msrpm_pa = svm_vcpu(x86_vcpu(v->base.vm->vcpu[0]))->msrpm_pa;
+		memcpy(s->msrpm_pa, svm_vcpu(x86_vcpu(v->base.vm->vcpu[0]))->msrpm_pa,
+		       sizeof(s->msrpm_pa));
 		return 0;
 	}
-	msrpm = pages_alloc(MSRPM_SIZE, OWNER_VM_CORE);
+	msrpm = pages_alloc(count * MSRPM_SIZE, OWNER_VM_CORE);
 	if (!msrpm)
 		return -S_NOMEM;
-	memset(msrpm, 0xff, MSRPM_SIZE);
+	memset(msrpm, 0xff, count * MSRPM_SIZE);
+	s->msrpm_pa[0] = virt_to_phys(msrpm);
 	msr_visit_direct(v, allow, msrpm);
-	s->msrpm_pa = virt_to_phys(msrpm);
+	if (!lbr_offered())
+		return 0;
+	msrpm += MSRPM_SIZE;
+	s->msrpm_pa[1] = virt_to_phys(msrpm);
+	msr_visit_direct(v, allow, msrpm);
+	msr_visit_lbr(v, allow_lbr, msrpm);
 	return 0;
 }

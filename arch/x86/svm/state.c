@@ -48,6 +48,7 @@ void svm_load(struct x86_vcpu *v, uint32_t groups)
 	if (groups & X86_DR) {
 		st->dr6 = c->dr6;
 		st->dr7 = c->dr7;
+		st->debugctl = c->dbgctl;
 	}
 	if (groups & X86_SEG)
 		load_segments(s);
@@ -106,6 +107,8 @@ void svm_write_back(struct svm_vcpu *s)
 		c->dr6 = st->dr6;
 		c->dr7 = st->dr7;
 		svm_touch(c, CLEAN_DR);
+		if (st->debugctl != c->dbgctl)
+			svm_lbr_set_debugctl(s, st->debugctl);
 	}
 	if (groups & X86_SEG)
 		write_segments(s);
@@ -135,6 +138,11 @@ void svm_dump(struct x86_vcpu *v)
 	log_error("  dr6 %08llx dr7 %08llx intctl %llx intstate %llx asid %u",
 		  (unsigned long long)c->dr6, (unsigned long long)c->dr7,
 		  (unsigned long long)c->int_ctl, (unsigned long long)c->int_state, c->asid);
+	log_error("  lbr control %llx debugctl %llx branch %016llx to %016llx, exception %016llx "
+		  "to %016llx",
+		  (unsigned long long)c->lbr_control, (unsigned long long)c->dbgctl,
+		  (unsigned long long)c->br_from, (unsigned long long)c->br_to,
+		  (unsigned long long)c->last_excp_from, (unsigned long long)c->last_excp_to);
 	dump_segment("cs", &c->cs);
 	dump_segment("ss", &c->ss);
 	dump_segment("ds", &c->ds);

@@ -5,6 +5,7 @@
 #include "socle/cpu/regs.h"
 #include "socle/guest/context.h"
 #include "socle/guest/cpuid.h"
+#include "socle/guest/lbr.h"
 #include "socle/guest/msr.h"
 #include "socle/report.h"
 #include "socle/string.h"
@@ -69,6 +70,7 @@ static status_t svm_cpu_on(void)
 	msr_write(MSR_EFER, msr_read(MSR_EFER) | EFER_SVME);
 	msr_write(MSR_VM_HSAVE_PA, cpu->host_area_pa);
 	vmsave(cpu->host_area_pa + PAGE_SIZE);
+	svm_lbr_cpu_on(cpu->id == 0);
 	if (cpu->id)
 		return 0;
 	svm_clean = cpu_has(CPU_SVM_CLEAN) ? CLEAN_ALL & ~(uint64_t)(CLEAN_INT | CLEAN_CR2) : 0;
@@ -79,9 +81,9 @@ static const char *svm_features(void)
 {
 	static char text[80];
 
-	format(text, sizeof(text), "%s%s%s", cpu_has(CPU_SVM_NRIPS) ? ", next RIP" : "",
+	format(text, sizeof(text), "%s%s%s%s", cpu_has(CPU_SVM_NRIPS) ? ", next RIP" : "",
 	       cpu_has(CPU_SVM_CLEAN) ? ", clean bits" : "",
-	       cpu_has(CPU_SVM_FLUSH_ASID) ? ", flush by ASID" : "");
+	       cpu_has(CPU_SVM_FLUSH_ASID) ? ", flush by ASID" : "", lbr_offered() ? ", LBR" : "");
 	return text;
 }
 
@@ -147,6 +149,7 @@ static void svm_vcpu_reset(struct x86_vcpu *v, bool init)
 	enum { DATA = 0x93, CODE = 0x9b, LDT = 0x82, TSS_BUSY = 0x8b };
 	struct svm_vcpu *s = svm_vcpu(v);
 	struct vmcb *c = s->vmcb;
+	struct svm_lbr kept = svm_lbr_get(s);
 
 	/* An INIT may come while it halts, with all of this still in the CPU. */
 	if (s->loaded)
@@ -154,7 +157,7 @@ static void svm_vcpu_reset(struct x86_vcpu *v, bool init)
 	clear_vmcb(c, init);
 	set_intercepts(c, v->cpuid);
 	c->iopm_pa = svm_iopm_pa;
-	c->msrpm_pa = s->msrpm_pa;
+	svm_lbr_reset(s, init ? &kept : NULL);
 	c->tsc_offset = v->tsc_offset;
 	c->int_ctl = V_INTR_MASKING;
 	c->np_control = NP_ENABLE;

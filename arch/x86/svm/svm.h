@@ -26,7 +26,8 @@ struct svm_vcpu {
 	uint64_t nmi_iret;     /* where an NMI's handler is about to return; or NOWHERE */
 	uint64_t hlt_rip;      /* where a HLT in the shadow of STI was last seen */
 	struct x86_vcpu x;     /* at 128: general registers for the entry code */
-	uint64_t msrpm_pa;     /* its VM's MSR permission map */
+	uint64_t msrpm_pa[2];  /* its VM's MSR permission maps; [1]: while it records branches */
+	uint64_t guest_debugctl; /* while stepping: what DEBUGCTL was before */
 	uint64_t count[EXIT_COUNTS];
 };
 _Static_assert(offsetof(struct svm_vcpu, vmcb) == 0, "entry.asm");
@@ -84,6 +85,19 @@ void svm_dump(struct x86_vcpu *v);
 extern uint64_t svm_iopm_pa;
 status_t __must_check svm_maps_init(void);
 status_t __must_check svm_msr_maps(struct x86_vcpu *v);
+
+/*
+ * Last branch records (lbr.c): turning them off for us, on each CPU, and the probe on the first; a
+ * new value of the guest's DEBUGCTL, which turns them on or off for it; the records of a vCPU; and
+ * a reset, which leaves it with those of @kept, or none.
+ */
+struct svm_lbr {
+	uint64_t record[4]; /* from, to; those before the last exception or interrupt */
+};
+void svm_lbr_cpu_on(bool boot);
+void svm_lbr_set_debugctl(struct svm_vcpu *s, uint64_t value);
+struct svm_lbr svm_lbr_get(struct svm_vcpu *s);
+void svm_lbr_reset(struct svm_vcpu *s, const struct svm_lbr *kept);
 
 /* "cpuid" for exit code 0x72; "" where there is none. */
 const char *svm_exit_name(uint64_t code);

@@ -26,4 +26,16 @@ static __always_inline void stgi(void)
 	__asm__ volatile("stgi" ::: "memory");
 }
 
+/* Jumps to the next instruction, and returns where that is: for a test of branch records. */
+static __always_inline uint64_t branch_to_next(void)
+{
+	uint64_t here;
+
+	__asm__ volatile("lea 1f(%%rip),%0\n\t"
+			 "jmp *%0\n"
+			 "1:"
+			 : "=r"(here));
+	return here;
+}
+
 #endif

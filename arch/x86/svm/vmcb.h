@@ -90,6 +90,7 @@ enum svm_npf { NPF_P = BIT(0), NPF_WRITE = BIT(1), NPF_FETCH = BIT(4) };
 #define NPF_TABLE BIT(33)
 
 enum svm_np_control { NP_ENABLE = BIT(0) };
+enum svm_lbr_control { LBR_CONTROL_ENABLE = BIT(0) };
 enum svm_int_state { INT_SHADOW = BIT(0) };
 
 struct vmcb {
@@ -119,7 +120,7 @@ struct vmcb {
 	uint64_t ghcb;		  /* 0a0 */
 	uint64_t event_inj;	  /* 0a8: enum svm_event, error code in 63:32 */
 	uint64_t ncr3;		  /* 0b0 */
-	uint64_t lbr_control;	  /* 0b8 */
+	uint64_t lbr_control;	  /* 0b8: enum svm_lbr_control */
 	uint64_t clean;		  /* 0c0: enum svm_clean */
 	uint64_t next_rip;	  /* 0c8 */
 	uint8_t insn_len;	  /* 0d0 */

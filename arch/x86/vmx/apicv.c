@@ -86,7 +86,7 @@ static void set_mode(struct vmx_vcpu *s, uint32_t mode)
 	s->apic_mode = mode;
 	s->secondary = (s->secondary & ~(uint32_t)APICV_ALL) | mode;
 	vmwrite(VMCS_SECONDARY_CONTROLS, s->secondary);
-	vmwrite(VMCS_MSR_BITMAP, s->msr_bitmap_pa[!!(mode & APICV_X2APIC)]);
+	vmx_use_msr_bitmap(s);
 	if (!(mode & APICV_XAPIC))
 		unmap_access_page(s);
 	vmx_flush(s);

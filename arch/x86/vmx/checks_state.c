@@ -140,7 +140,6 @@ static uint64_t wrong_pending(const struct vmx_view *v, uint64_t value, uint64_t
 /* A single step that a shadow or HLT put off is pending if and only if it was asked for. */
 static uint64_t wrong_bs(const struct vmx_view *v, uint64_t value, uint64_t arg __unused)
 {
-	enum { DEBUGCTL_BTF = BIT(1) };
 	uint64_t shadow = BLOCKING_STI | BLOCKING_MOV_SS;
 	bool step = vmx_field(v, VMCS_GUEST_RFLAGS) & RFLAGS_TF &&
 		    !(vmx_field(v, VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF);

@@ -94,6 +94,12 @@ static bool choose(char *why, size_t size)
 			return false;
 		}
 	}
+	/* Both or none: an exit must turn off what an entry turned on. */
+	if (cpu_has(CPU_ARCH_LBR) && (caps[SET_ENTRY] >> 32 & ENTRYCTL_LOAD_LBR) &&
+	    (caps[SET_EXIT] >> 32 & EXITCTL_CLEAR_LBR)) {
+		vmx_caps.entry |= ENTRYCTL_LOAD_LBR;
+		vmx_caps.exit |= EXITCTL_CLEAR_LBR;
+	}
 	vmx_caps.apicv =
 		!vendor_no_apicv && vmx_apicv_offered(caps[SET_PRIMARY], caps[SET_SECONDARY]);
 	/* CR8 is the task priority in the virtual-APIC page. */

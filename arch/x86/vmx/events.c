@@ -69,6 +69,8 @@ static void inject(struct vmx_vcpu *s, const struct x86_event *ev, uint32_t bloc
 	if (ev->has_payload) {
 		x86_load(&s->x, X86_CR | X86_DR);
 		events_apply_payload(&s->x.state, ev);
+		if (ev->vector == VEC_DB)
+			vmx_lbr_debug_exception(s);
 		x86_dirty(&s->x, X86_CR | X86_DR);
 		vmx_write_back(s);
 	}

@@ -39,7 +39,7 @@ static __noinline void advance_slow(struct vmx_vcpu *s)
 	struct x86_vcpu *v = &s->x;
 
 	x86_load(v, X86_RIP | X86_RFLAGS | X86_DR);
-	if (v->state.rflags & RFLAGS_TF)
+	if ((v->state.rflags & RFLAGS_TF) && !x86_steps_branches(v))
 		x86_raise_exception(v, &(struct x86_exception){.vector = VEC_DB,
 							       .has_payload = true,
 							       .payload = PENDING_DEBUG_BS});

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The MSR and I/O bitmaps (SDM vol. 3, 24.6.4 and 24.6.9): each VM has its own for MSRs. */
 #include "socle/guest/cpuid.h"
-#include "socle/guest/msr.h"
+#include "socle/guest/lbr.h"
 #include "socle/mm/frames.h"
 #include "socle/string.h"
 #include "vmx.h"
+#include "vmx_insn.h"
 
 enum { MSRS_PER_RANGE = 0x2000, WRITES = 0x800, CPUID_X2APIC = 21 /* leaf 1, ECX */ };
 
@@ -46,22 +47,28 @@ status_t vmx_maps_init(void)
 	return 0;
 }
 
-static uint8_t *make_map(const struct x86_vcpu *v)
+static void allow_lbr(uint32_t index, bool read, bool write, void *map)
 {
-	uint8_t *map = pages_alloc(PAGE_SIZE, OWNER_VM_CORE);
+	if (vmx_lbr_direct(index))
+		allow(index, read, write, map);
+}
 
-	if (!map)
-		return NULL;
+static void make_map(const struct x86_vcpu *v, uint8_t *map, bool x2apic, bool lbr)
+{
 	memset(map, 0xff, PAGE_SIZE);
 	msr_visit_direct(v, allow, map);
-	return map;
+	if (x2apic)
+		vmx_apicv_msrs(allow, map);
+	if (lbr)
+		msr_visit_lbr(v, allow_lbr, map);
 }
 
 status_t vmx_msr_maps(struct x86_vcpu *v)
 {
 	bool x2apic = vmx_caps.apicv && cpuid_guest_bit(v->cpuid, 1, REG_ECX, CPUID_X2APIC);
 	struct vmx_vcpu *s = vmx_vcpu(v);
-	uint8_t *map[2];
+	unsigned modes = x2apic ? 2 : 1, records = lbr_offered() ? 2 : 1;
+	uint8_t *map;
 
 	/* All vCPUs have the same CPU model and filter. */
 	if (v->base.id) {
@@ -69,15 +76,24 @@ status_t vmx_msr_maps(struct x86_vcpu *v)
 		       sizeof(s->msr_bitmap_pa));
 		return 0;
 	}
-	map[0] = make_map(v);
-	map[1] = x2apic ? make_map(v) : map[0];
-	if (!map[0] || !map[1]) {
-		pages_free(map[0], PAGE_SIZE, OWNER_VM_CORE);
+	map = pages_alloc(modes * records * PAGE_SIZE, OWNER_VM_CORE);
+	if (!map)
 		return -S_NOMEM;
+	for (unsigned m = 0; m < 2; m++) {
+		for (unsigned r = 0; r < 2; r++) {
+			uint8_t *one = map + (m % modes * records + r % records) * PAGE_SIZE;
+
+			if (m < modes && r < records)
+				make_map(v, one, m, r);
+			s->msr_bitmap_pa[m][r] = virt_to_phys(one);
+		}
 	}
-	if (x2apic)
-		vmx_apicv_msrs(allow, map[1]);
-	for (unsigned i = 0; i < ARRAY_SIZE(map); i++)
-		s->msr_bitmap_pa[i] = virt_to_phys(map[i]);
 	return 0;
+}
+
+void vmx_use_msr_bitmap(struct vmx_vcpu *s)
+{
+	bool x2apic = s->apic_mode & SECONDARY_X2APIC;
+
+	vmwrite(VMCS_MSR_BITMAP, s->msr_bitmap_pa[x2apic][s->lbr.on]);
 }

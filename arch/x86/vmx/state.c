@@ -120,6 +120,7 @@ void vmx_load(struct x86_vcpu *v, uint32_t groups)
 	if (groups & X86_DR) {
 		st->dr6 = vmx_is_resident(s) ? dr6_read() : s->dr6;
 		st->dr7 = vmread(VMCS_GUEST_DR7);
+		st->debugctl = vmread(VMCS_GUEST_DEBUGCTL);
 	}
 	if (groups & X86_SEG)
 		load_segments(st);
@@ -144,6 +145,8 @@ void vmx_write_back(struct vmx_vcpu *s)
 		if (vmx_is_resident(s))
 			dr6_write(st->dr6);
 		vmwrite(VMCS_GUEST_DR7, st->dr7);
+		if (st->debugctl != vmread(VMCS_GUEST_DEBUGCTL))
+			vmx_lbr_set_debugctl(s, st->debugctl);
 	}
 	if (groups & X86_SEG)
 		write_segments(st);
@@ -181,6 +184,9 @@ void vmx_dump(struct x86_vcpu *v)
 		  field(VMCS_PIN_CONTROLS), field(VMCS_PRIMARY_CONTROLS),
 		  field(VMCS_SECONDARY_CONTROLS), field(VMCS_EXIT_CONTROLS),
 		  field(VMCS_ENTRY_CONTROLS));
+	log_error("  debugctl %llx lbr control %llx, records are %s", field(VMCS_GUEST_DEBUGCTL),
+		  vmx_caps.entry & ENTRYCTL_LOAD_LBR ? field(VMCS_GUEST_LBR_CTL) : 0,
+		  vmx_vcpu(v)->lbr.on ? "direct" : "kept");
 	dump_segment("cs", SEG_CS);
 	dump_segment("ss", SEG_SS);
 	dump_segment("ds", SEG_DS);

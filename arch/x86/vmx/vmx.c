@@ -6,6 +6,7 @@
 #include "socle/cpu/tsc.h"
 #include "socle/guest/context.h"
 #include "socle/guest/cpuid.h"
+#include "socle/guest/lbr.h"
 #include "socle/guest/msr.h"
 #include "socle/report.h"
 #include "socle/string.h"
@@ -56,6 +57,7 @@ static const struct {
 	uint32_t allows, intercepts;
 } hidden[] = {
 	{GUEST_rdtscp, SECONDARY_RDTSCP, 0}, {GUEST_invpcid, SECONDARY_INVPCID, 0},
+	{GUEST_xsaves, SECONDARY_XSAVES, 0},
 	{GUEST_rdrand, 0, SECONDARY_RDRAND}, {GUEST_rdseed, 0, SECONDARY_RDSEED},
 };
 
@@ -88,6 +90,7 @@ static status_t vmx_cpu_on(void)
 	cr4_write((cr4_read() | CR4_VMXE | vmx_caps.cr4_fixed0) & vmx_caps.cr4_fixed1);
 	if (!vmxon(cpu->host_area_pa))
 		return -S_IO;
+	vmx_lbr_cpu_on(cpu->id == 0);
 	if (cpu->id)
 		return 0;
 	withhold_features();
@@ -99,8 +102,9 @@ static const char *vmx_features(void)
 {
 	static char text[80];
 
-	format(text, sizeof(text), ", VPID%s%s", vmx_caps.apicv ? ", APIC virtualization" : "",
-	       vmx_caps.pin & PIN_PREEMPTION_TIMER ? ", preemption timer" : "");
+	format(text, sizeof(text), ", VPID%s%s%s", vmx_caps.apicv ? ", APIC virtualization" : "",
+	       vmx_caps.pin & PIN_PREEMPTION_TIMER ? ", preemption timer" : "",
+	       lbr_offered() ? ", LBR" : "");
 	return text;
 }
 
@@ -240,7 +244,6 @@ static void write_controls(struct vmx_vcpu *s)
 	vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
 	vmwrite(VMCS_IO_BITMAP_A, vmx_io_bitmap_pa[0]);
 	vmwrite(VMCS_IO_BITMAP_B, vmx_io_bitmap_pa[1]);
-	vmwrite(VMCS_MSR_BITMAP, s->msr_bitmap_pa[0]);
 	vmwrite(VMCS_TSC_OFFSET, v->tsc_offset);
 	vmwrite(VMCS_VPID, s->vpid);
 	vmwrite(VMCS_EPT_POINTER, v->base.vm->mem.pt.root | vmx_caps.eptp_bits);
@@ -253,6 +256,9 @@ static void write_controls(struct vmx_vcpu *s)
 		vmwrite(VMCS_PLE_GAP, PLE_GAP);
 		s->ple_window = 0;
 	}
+	/* IA32_XSS is the guest's own while it runs: nothing to look at. */
+	if (s->secondary & SECONDARY_XSAVES)
+		vmwrite(VMCS_XSS_EXIT_BITMAP, 0);
 	if (s->secondary & SECONDARY_ENCLS)
 		vmwrite(VMCS_ENCLS_EXIT_BITMAP, UINT64_MAX);
 	if (s->secondary & SECONDARY_ENCLV)
@@ -291,7 +297,6 @@ static void write_guest_state(struct vmx_vcpu *s)
 	s->x.dirty = X86_ALL;
 	vmx_write_back(s);
 	vmwrite(VMCS_GUEST_PAT, *msr_stored(&s->x, MSR_PAT));
-	vmwrite(VMCS_GUEST_DEBUGCTL, 0);
 	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
 	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
 	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
@@ -309,6 +314,8 @@ static void vmx_vcpu_reset(struct x86_vcpu *v, bool init)
 	s->cpu = CPU_MAX;
 	vmx_make_current(s);
 	vmx_switch_reset(s, init);
+	s->apic_mode = 0;
+	vmx_lbr_reset(s, init);
 	write_controls(s);
 	write_guest_state(s);
 	if (!init)
@@ -329,6 +336,7 @@ static enum vcpu_leave vmx_run(struct vcpu *b)
 	if (unlikely(guest_mem_stale(&b->vm->mem)))
 		vmx_flush(s);
 	vmx_switch_to(s);
+	vmx_lbr_switch_to(s);
 	vmx_watch_spinning(s);
 	leave = vmx_prepare(s);
 	if (!leave)
@@ -343,6 +351,7 @@ static void vmx_release(struct vcpu *b)
 
 	context_release(&s->x);
 	vmx_switch_release(s);
+	vmx_lbr_release(s);
 	if (!vmclear(s->vmcs_pa))
 		panic("VMCLEAR refused %#llx", (unsigned long long)s->vmcs_pa);
 	s->launched = false;

@@ -15,6 +15,15 @@ enum vmx_kept {
 	KEPT_STAR, KEPT_LSTAR, KEPT_CSTAR, KEPT_SFMASK, KEPT_KERNEL_GS_BASE, KEPT_MSRS,
 };
 
+enum { LBR_RECORDS_MAX = 32, LBR_REGISTERS = 2 + 3 * LBR_RECORDS_MAX };
+
+/* Last branch records of a vCPU: see lbr.c. */
+struct vmx_lbr {
+	bool on;		       /* it records: they are in its CPU, and direct */
+	uint64_t depth;		       /* number of records that it uses */
+	uint64_t value[LBR_REGISTERS]; /* while not in the CPU */
+};
+
 struct vmx_vcpu {
 	bool launched; /* at 0, for the entry code: VMRESUME, not VMLAUNCH */
 	uint16_t vpid;
@@ -29,8 +38,9 @@ struct vmx_vcpu {
 	uint64_t cr2, dr6;	  /* likewise */
 	struct x86_vcpu x;	  /* at 128: general registers for the entry code */
 
-	/* Its VM's MSR bitmaps: the second is for x2APIC mode with APIC virtualization. */
-	uint64_t msr_bitmap_pa[2];
+	/* Its VM's MSR bitmaps: in x2APIC mode with APIC virtualization? while it records branches?
+	 */
+	uint64_t msr_bitmap_pa[2][2];
 
 	/* APIC virtualization (apicv.c); all NULL and 0 without. */
 	void *apic_page;       /* virtual-APIC page: its lapic's registers */
@@ -38,6 +48,8 @@ struct vmx_vcpu {
 	bool apic_mapped;      /* vCPU 0: apic_access is mapped */
 	uint32_t apic_mode;    /* controls that follow the APIC's mode */
 	uint64_t eoi_exits[4]; /* what VMCS_EOI_EXIT_BITMAP0 and on hold */
+
+	struct vmx_lbr lbr;
 
 	uint64_t count[EXIT_COUNTS];
 #ifdef VMX_COUNT_ACCESSES
@@ -73,6 +85,9 @@ extern uint64_t vmx_io_bitmap_pa[2];
 status_t __must_check vmx_maps_init(void);
 status_t __must_check vmx_msr_maps(struct x86_vcpu *v);
 
+/* Chooses the one for @s' current state, in its VMCS, which is current. */
+void vmx_use_msr_bitmap(struct vmx_vcpu *s);
+
 /* Makes the VMCS of @s the one that VMREAD and VMWRITE act on. */
 void vmx_make_current(struct vmx_vcpu *s);
 /* Forgets which one is current, as another was loaded behind vmx_make_current()'s back. */
@@ -89,6 +104,20 @@ bool vmx_is_resident(const struct vmx_vcpu *s);
 void vmx_switch_release(struct vmx_vcpu *s);
 /* Sets their power-on values. */
 void vmx_switch_reset(struct vmx_vcpu *s, bool init);
+
+/*
+ * Last branch records (lbr.c): turning them off for us, on each CPU, and the probe on the first;
+ * when @s takes a CPU or leaves it, is reset (@init: it keeps its records), writes DEBUGCTL (its
+ * VMCS is current), or is delivered #DB.
+ */
+void vmx_lbr_cpu_on(bool boot);
+void vmx_lbr_switch_to(struct vmx_vcpu *s);
+void vmx_lbr_release(struct vmx_vcpu *s);
+void vmx_lbr_reset(struct vmx_vcpu *s, bool init);
+void vmx_lbr_set_debugctl(struct vmx_vcpu *s, uint64_t value);
+void vmx_lbr_debug_exception(struct vmx_vcpu *s);
+/* Is @index one of the registers that are direct while a guest records? */
+bool vmx_lbr_direct(uint32_t index);
 
 /*
  * entry.asm: runs the guest and vmx_exit() in turns until vmx_exit() returns nonzero; that value.

@@ -12,10 +12,12 @@
 	X(XSAVE, 1, 0, ecx, 26)                     \
 	X(HYPERVISOR, 1, 0, ecx, 31)                \
 	X(VMX, 1, 0, ecx, 5)                        \
+	X(PDCM, 1, 0, ecx, 15)                      \
 	X(SMEP, 7, 0, ebx, 7)                       \
 	X(SMAP, 7, 0, ebx, 20)                      \
 	X(UMIP, 7, 0, ecx, 2)                       \
 	X(LA57, 7, 0, ecx, 16)                      \
+	X(ARCH_LBR, 7, 0, edx, 19)                  \
 	X(WRMSRNS, 7, 1, eax, 19)                   \
 	X(MSR_IMM, 7, 1, ecx, 5)                    \
 	X(SVM, 0x80000001, 0, ecx, 2)               \

@@ -15,9 +15,6 @@ struct x86_vcpu;
 
 enum { CPUID_LEAVES = 32, CPUID_ENTRIES = 64 };
 
-/* Legacy area and header: what an XSAVE area has before the further components. */
-enum { XSAVE_HEADER_END = 576 };
-
 /* Parts of a leaf that depend on the vCPU's state at the time it is read. */
 enum cpuid_dynamic {
 	CPUID_STATIC,
@@ -25,7 +22,7 @@ enum cpuid_dynamic {
 	CPUID_DYN_B,  /* ECX[7:0] subleaf, EDX x2APIC ID */
 	CPUID_DYN_1E, /* EAX APIC ID, EBX core ID */
 	CPUID_DYN_D0, /* EBX size of the enabled state */
-	CPUID_DYN_D1, /* EBX size of the enabled state, compacted */
+	CPUID_DYN_D1, /* EBX size of the enabled state, compacted, with that of IA32_XSS */
 };
 
 struct __aligned(32) cpuid_entry

@@ -7,6 +7,13 @@
 #include "socle/cpu/regs.h"
 #include "socle/kernel/config.h"
 
+/*
+ * State components that are switched with the guests that have them (arch/x86/guest/context.c), if
+ * the CPU has them: of XCR0 and of IA32_XSS.
+ */
+#define XCR0_VIRTUALIZED (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU)
+#define XSS_VIRTUALIZED	 0ull
+
 /* What else is to be said of a feature. */
 enum guest_feature_flags {
 	GF_BASE = BIT(0),  /* in the model `baseline` */
@@ -48,6 +55,7 @@ enum guest_feature_flags {
 	X(ssse3, 1, 0, ECX, 9, GF_BASE, GUEST_pni)                        \
 	X(fma, 1, 0, ECX, 12, 0, GUEST_avx)                               \
 	X(cx16, 1, 0, ECX, 13, GF_BASE)                                   \
+	X(pdcm, 1, 0, ECX, 15, 0)                                         \
 	X(sse4_1, 1, 0, ECX, 19, GF_BASE, GUEST_ssse3)                    \
 	X(sse4_2, 1, 0, ECX, 20, GF_BASE, GUEST_sse4_1)                   \
 	X(x2apic, 1, 0, ECX, 21, GF_BASE | GF_FIXED | GF_OWN)             \
@@ -97,8 +105,10 @@ enum guest_feature_flags {
 	X(avx512_4vnniw, 7, 0, EDX, 2, 0, GUEST_avx512f)                  \
 	X(avx512_4fmaps, 7, 0, EDX, 3, 0, GUEST_avx512f)                  \
 	X(avx512_vp2intersect, 7, 0, EDX, 8, 0, GUEST_avx512f)            \
+	X(arch_lbr, 7, 0, EDX, 19, 0)                                     \
 	X(xsaveopt, 0xd, 1, EAX, 0, 0, GUEST_xsave)                       \
 	X(xsavec, 0xd, 1, EAX, 1, 0, GUEST_xsave)                         \
+	X(xsaves, 0xd, 1, EAX, 3, 0, GUEST_xsave)                         \
 	X(xgetbv1, 0xd, 1, EAX, 2, 0, GUEST_xsave)                        \
 	X(lahf_lm, 0x80000001, 0, ECX, 0, GF_BASE)                        \
 	X(abm, 0x80000001, 0, ECX, 5, 0)                                  \
@@ -176,6 +186,9 @@ uint32_t cpu_model_bits(const struct vm_cpu *m, uint32_t leaf, uint32_t subleaf,
 
 /* User state components (bits of XCR0) that @m comes with, as far as this machine has them. */
 uint64_t cpu_model_xcr0(const struct vm_cpu *m);
+
+/* Likewise supervisor state components (bits of IA32_XSS). */
+uint64_t cpu_model_xss(const struct vm_cpu *m);
 
 /* Bits of CR4 that a guest with @m may set. */
 uint64_t cpu_model_cr4(const struct vm_cpu *m);

@@ -18,6 +18,7 @@ enum msr_action {
 	MSR_STORED,   /* a value kept for the guest, without effect */
 	MSR_EMULATED, /* a handler */
 	MSR_CONSTANT, /* reads the reset value; as a write: ignored */
+	MSR_WHILE_LBR, /* direct while the guest records branches, else a handler; no value is kept */
 };
 
 /* What becomes of a value that is kept for the guest when its vCPU gets an INIT. */
@@ -53,11 +54,16 @@ struct cpuid_bit {
 	uint32_t leaf;
 	uint8_t reg;
 	uint8_t bit;
-	bool used; /* false: always there */
+	bool used;	 /* false: always there */
+	uint8_t feature; /* enum guest_feature: needed instead of the above; 0: none */
 };
 #define NEEDS(l, r, b)                                            \
 	{                                                         \
 		.leaf = (l), .reg = (r), .bit = (b), .used = true \
+	}
+#define NEEDS_FEATURE(f)                     \
+	{                                    \
+		.feature = (f), .used = true \
 	}
 enum { REG_EAX, REG_EBX, REG_ECX, REG_EDX };
 
@@ -71,8 +77,8 @@ struct msr_policy {
 	uint64_t valid;		/* bits that may be set by a write; others: MSR_INVALID */
 	uint64_t reset;		/* value at reset */
 	uint8_t at_init;	/* enum msr_at_init */
-	msr_read_fn rd;		/* MSR_EMULATED */
-	msr_write_fn wr;	/* MSR_EMULATED */
+	msr_read_fn rd;		/* MSR_EMULATED, MSR_WHILE_LBR */
+	msr_write_fn wr;	/* likewise */
 };
 
 /* Rows of the simple kinds. */
@@ -155,5 +161,9 @@ void msr_visit_direct(const struct x86_vcpu *v,
 
 /* What an access to register @index of row @n does to @v's guest: "direct" ... "filtered". */
 const char *msr_behaviour(const struct x86_vcpu *v, unsigned n, uint32_t index, bool write);
+
+/* The same for those that are direct while a guest records branches. */
+void msr_visit_lbr(const struct x86_vcpu *v,
+		   void (*visit)(uint32_t index, bool read, bool write, void *map), void *map);
 
 #endif

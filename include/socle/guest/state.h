@@ -48,6 +48,13 @@ enum x86_rflags {
 	RFLAGS_VIP = BIT(20), RFLAGS_ID = BIT(21),
 };
 
+/* IA32_DEBUGCTL (SDM vol. 3, 18.4.1), DebugCtl (APM vol. 2, 13.1.1.6): what guests may set. */
+enum debugctl {
+	DEBUGCTL_LBR = BIT(0), /* record branches; the CPU clears both when it delivers #DB */
+	DEBUGCTL_BTF = BIT(1), /* TF traps at branches only */
+	DEBUGCTL_FREEZE_LBRS_ON_PMI = BIT(11),
+};
+
 /* Everything that the instruction emulator and the page walk need. */
 struct x86_state {
 	uint64_t gpr[GPR_COUNT]; /* indexed by enum x86_gpr */
@@ -56,6 +63,7 @@ struct x86_state {
 	uint64_t cr0, cr2, cr3, cr4;
 	uint64_t efer; /* as the guest sees it */
 	uint64_t dr6, dr7;
+	uint64_t debugctl;		   /* enum debugctl */
 	struct x86_segment seg[SEG_COUNT]; /* indexed by enum x86_seg */
 	struct x86_table gdtr, idtr;
 	uint8_t cpl;

@@ -24,7 +24,7 @@ enum x86_group {
 	X86_RFLAGS = BIT(2), /* rflags */
 	X86_CR = BIT(3),     /* cr0, cr2, cr3, cr4, efer */
 	X86_SEG = BIT(4),    /* seg[], gdtr, idtr, cpl */
-	X86_DR = BIT(5),     /* dr6, dr7 */
+	X86_DR = BIT(5),     /* dr6, dr7, debugctl */
 	X86_ALL = MASK(5, 0),
 };
 
@@ -187,6 +187,13 @@ static inline void x86_load(struct x86_vcpu *v, uint32_t groups)
 static inline void x86_dirty(struct x86_vcpu *v, uint32_t groups)
 {
 	v->dirty |= groups;
+}
+
+/* Does RFLAGS.TF trap at branches only? No other instruction that we carry out traps then. */
+static inline bool x86_steps_branches(struct x86_vcpu *v)
+{
+	x86_load(v, X86_DR);
+	return v->state.debugctl & DEBUGCTL_BTF;
 }
 
 /* The window in which linear address @la would be. */

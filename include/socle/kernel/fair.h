@@ -126,6 +126,12 @@ struct fair_entity *fair_pick(struct fair_queue *q, uint64_t now, uint64_t *slic
 /* @e, which fair_pick() returned, ran for @ns and leaves the CPU, be it to sleep. */
 void fair_charge(struct fair_queue *q, struct fair_entity *e, uint64_t ns, uint64_t now);
 
+/*
+ * @e and @other take each other's place in the order of @q, on which both wait: nobody else's turn
+ * changes. They are of one group.
+ */
+void fair_swap(struct fair_queue *q, struct fair_entity *e, struct fair_entity *other);
+
 /* @e stops for good, or until it is woken as if it was new. It must not be running. */
 void fair_remove(struct fair_queue *q, struct fair_entity *e);
 

@@ -44,10 +44,13 @@ void sched_kick(void);
 void sched_poke(unsigned cpu);
 
 /*
- * Makes room for @vm's vCPUs and takes its settings over. Once per VM, on the boot CPU. Returns
- * -S_NOMEM.
+ * Makes room for @more vCPUs than were added. On the boot CPU. Returns -S_NOMEM; what room there is
+ * by then serves whoever asks next.
  */
-status_t __must_check sched_add(struct vm *vm);
+status_t __must_check sched_reserve(unsigned more);
+
+/* Takes in @vm's vCPUs, for which there is room, and its settings. Once per VM, on the boot CPU. */
+void sched_add(struct vm *vm);
 
 /* From off to halted: from now on a request wakes @vcpu. By the boot CPU, at the VM's start. */
 void sched_start(struct vcpu *vcpu);
@@ -64,8 +67,14 @@ bool sched_contended(void);
 /* The vCPU that runs here wants others to go first: it waits for one of them. */
 void sched_give_way(void);
 
-/* Nanoseconds that CPU @cpu was idle since boot. */
+/*
+ * Nanoseconds that CPU @cpu has slept since boot, the sleep under way not included. Cleaning memory
+ * is no sleep.
+ */
 uint64_t sched_idle_ns(unsigned cpu);
+
+/* Nanoseconds that @vcpu has run, the run under way included. Takes its queue's lock. */
+uint64_t sched_run_ns(struct vcpu *vcpu);
 
 /* Print CPU @cpu's queue, and @vm's vCPUs. On the boot CPU. */
 void sched_print(unsigned cpu, struct format_sink *out);

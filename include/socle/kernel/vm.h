@@ -10,15 +10,17 @@
 #include "socle/kernel/config.h"
 #include "socle/kernel/fair.h"
 #include "socle/kernel/iobus.h"
+#include "socle/kernel/time.h"
 #include "socle/mm/guestmem.h"
 
 struct board;
 struct vm;
 
 enum vm_state {
-	VM_STOPPED,  /* no memory populated; may be started */
+	VM_STOPPED,    /* no memory populated; may be started */
 	VM_RUNNING,
-	VM_STOPPING, /* vCPUs are being taken off their CPUs */
+	VM_STOPPING,   /* vCPUs are being taken off their CPUs */
+	VM_RESTARTING, /* as VM_STOPPED, but soon starts by itself */
 };
 
 /* Why a guest stopped. */
@@ -59,7 +61,8 @@ struct vcpu {
 	uint32_t requests;     /* enum vcpu_request; atomic */
 	enum vcpu_state state; /* changed with the lock of @cpu's queue; read by anyone */
 	unsigned cpu;	       /* CPU that runs it, queues it, or ran it last; likewise */
-	uint64_t run_ns;       /* time spent in the guest and its exits; of the CPU that runs it */
+	uint64_t run_ns;       /* time spent in the guest and its exits, until it last left its CPU;
+				  of the CPU that runs it. To be shown: sched_run_ns() */
 	uint64_t run_count;    /* times that the scheduler gave it a CPU; likewise */
 	uint64_t moves;	       /* times that it came to another CPU; likewise */
 	struct fair_entity fair; /* the scheduler's policy; that queue's lock */
@@ -70,7 +73,11 @@ struct vcpu {
  * boot CPU from the scheduler's loop, no vCPU of the VM running.
  */
 struct vm_ops {
-	/* Once in a VM's life: its chips and vCPUs. Logs what is wrong. */
+	/*
+	 * Once in a VM's life: its chips and vCPUs, and room for them with sched_reserve(). Logs
+	 * what is wrong. If it fails, nothing knows of @vm, and memory of OWNER_VM_CORE is given
+	 * back for it. After it, nothing fails any more.
+	 */
 	status_t (*create)(struct vm *vm);
 	/* At each start: power-on state, memory, guest image. Logs what is wrong. */
 	status_t (*start)(struct vm *vm);
@@ -97,6 +104,8 @@ struct vm {
 	struct vcpu *vcpu[VM_MAX_VCPUS];
 	unsigned starts;      /* how often it was started */
 	uint64_t started_at;  /* ns since boot, of the last start */
+	uint64_t ready_at;    /* likewise, when all was done for it; the boot CPU's */
+	struct timer restart; /* armed while VM_RESTARTING; the boot CPU's */
 	uint64_t log_window;  /* rate limit of vm_log(), the log's lock: start of the window, ns */
 	unsigned log_lines;   /* lines in that window */
 	unsigned log_dropped; /* not printed since */
@@ -107,7 +116,7 @@ void vm_bind(const struct vm_ops *ops);
 
 /*
  * Creates a stopped VM with these settings. Returns -S_EXIST for a name in use, -S_NOSPC, -S_NOMEM,
- * or what the rooms above found wrong (logged).
+ * or what the rooms above found wrong (logged); then nothing is left of it.
  */
 status_t __must_check vm_create(const struct vm_settings *settings);
 
@@ -120,10 +129,13 @@ struct vm *vm_next(struct vm *vm);
 /* Starts a stopped VM from clean memory. Returns -S_BUSY if it is not stopped, or the failure. */
 status_t __must_check vm_start(struct vm *vm);
 
-/* Stops a VM at once, as if its power was cut. Returns -S_BUSY if it does not run. */
+/*
+ * Stops a VM at once, as if its power was cut; one that is about to start again, too. By the boot
+ * CPU. Returns -S_BUSY if it is stopped, or about to be.
+ */
 status_t __must_check vm_stop(struct vm *vm);
 
-/* Finishes requested stops and restarts; called between vCPUs, on the boot CPU. */
+/* Finishes requested stops, and restarts that are due; called between vCPUs, on the boot CPU. */
 void vm_reap(void);
 
 /*

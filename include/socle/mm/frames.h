@@ -32,7 +32,9 @@ struct mem_range {
 struct frames_account {
 	uint64_t total;		    /* bytes of all memory that the allocator was given */
 	uint64_t held[OWNER_COUNT]; /* bytes by owner; [OWNER_FREE]: free */
+	uint64_t dirty;		    /* bytes that are not zeroed yet, part of OWNER_FREE */
 	uint64_t metadata; /* bytes used for the allocator's own tables, part of OWNER_CORE */
+	int64_t missing;   /* bytes that nobody holds and that are not free; see below */
 };
 
 /* Where host-physical memory is mapped, always, readable and writable, never executable. */
@@ -111,6 +113,16 @@ void *pages_alloc(size_t bytes, uint32_t owner) __must_check;
 void pages_free(void *va, size_t bytes, uint32_t owner);
 
 /*
+ * For who builds something in many steps of which each may fail: what pages_alloc() gives to @owner
+ * on this CPU is noted from now on, and what pages_free() takes back is crossed out again; until
+ * pages_keep_noted(), or pages_free_noted(), which takes back all of it. One builder at a time; of
+ * what it used of other kinds it rids itself. It may have 512 pieces at a time.
+ */
+void pages_note(uint32_t owner);
+void pages_keep_noted(void);
+void pages_free_noted(void);
+
+/*
  * Zeroes a free page that nobody zeroed yet; false if this CPU has none left to do. For idle time:
  * short enough not to delay an interrupt by more than that. cpu_index() must be valid.
  */
@@ -120,8 +132,9 @@ bool frames_scrub_some(void);
 void frames_return_stock(void);
 
 /*
- * Fills @account: who holds what, now. It adds up to the last page; while other CPUs allocate, what
- * changes hands meanwhile may be counted as before or after. Stocks are free memory.
+ * Fills @account: who holds what now, by the owners' accounts, and what is free, by what is counted
+ * where it lies, in the pool and the stocks. It adds up to the last page unless other CPUs allocate
+ * all the time: the difference is @missing. If that stays, memory was lost. Not on a hot path.
  */
 void frames_account_read(struct frames_account *account);
 
