@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/system"))
 
-from emulators import BOCHS_SKYLAKE_X, QEMU_MAX, Target  # noqa: E402
+from emulators import BOCHS_SKYLAKE_X, BOCHS_TIGERLAKE, QEMU_MAX, Target  # noqa: E402
 from machine import (BUILD, ESCAPE, LINUX, LINUX_MODULES, PROMPT, Machine, conf,  # noqa: E402
                      make_iso, stopped)
 
@@ -37,6 +37,7 @@ class Bench:
     goals: dict     # what the rows are held against: the goals of this project, in instructions
     counting: bool  # there is a build that counts accesses to the control structure
     several: bool   # its clock counts with several processors, too
+    more: list      # other machines, which have MSRs that the first lacks
 
 
 ICOUNT = ["-icount", "shift=0,sleep=off", "-rtc", "base=2024-01-01,clock=vm", "-seed", "1"]
@@ -47,17 +48,17 @@ BENCHES = {
         {"cpuid": 120, "vmmcall": 100, "port_read": 200, "port_write": 200, "msr_read": 150,
          "msr_write": 150, "mmio_read_decode": 600, "mmio_read": 350, "mmio_write": 350,
          "apic_eoi": 350, "self_ipi": 950, "ipi_spinning": 3550, "ipi_halted": 3240},
-        False, False),
+        False, False, []),
     "vmx": Bench(
         BOCHS_SKYLAKE_X, [], "skylake_x", "corei7_skylake_x", ["bochs-bin", "--help"],
         "bench-vmx.json",
         {"cpuid": 100, "vmcall": 90, "port_read": 150, "port_write": 150, "msr_read": 120,
-         "msr_write": 120, "apic_eoi": 10}, True, True),
+         "msr_write": 120, "apic_eoi": 10}, True, True, [BOCHS_TIGERLAKE]),
 }
 
 
 def run(bench, elf=None, command=None, guest="bench", cpus=1, vcpus=1, idle=0):
-    """The output of the bench guest @guest, or that of @command at the prompt afterwards.
+    """The output of the bench guest @guest, and that of @command at the prompt afterwards.
 
     The machine has @cpus processors, the guest @vcpus; @idle guests that do nothing run beside it.
     """
@@ -76,8 +77,8 @@ def run(bench, elf=None, command=None, guest="bench", cpus=1, vcpus=1, idle=0):
             sys.exit(f"bench: the guest failed:\n{out}")
         if command:
             machine.to_prompt()
-            return machine.command(command)
-        return out
+            machine.command(command)
+        return machine.output()
 
 
 def measure(bench):
@@ -98,6 +99,39 @@ def measure_smp(bench):
         out = run(bench, guest="bench_smp", cpus=cpus, vcpus=4)
         rows.update({name + suffix: int(n)
                      for name, n in re.findall(r"BENCH: (\w+) (\d+)", out)})
+    return rows
+
+
+def policies(out):
+    """What `policy msr` said of each register: index to the actions of reads and writes."""
+    found = {}
+    for first, last, read, write in re.findall(
+            r"^(0x[0-9a-f]+)(?:-(0x[0-9a-f]+))? +\S+ +([a-z]+) +([a-z]+) ", out, re.M):
+        for index in range(int(first, 16), int(last or first, 16) + 1):
+            found[index] = read, write
+    return found
+
+
+def measure_msrs(bench, floor):
+    """Accesses to MSRs: rows of name, action, ticks and exits; on all machines of @bench.
+
+    An exit cannot cost less than the floor, and what is direct must cost less than that.
+    """
+    rows = {}
+    for target in [bench.target, *bench.more]:
+        cpu = bench.cpu if target is bench.target else target.cpu
+        out = run(replace(bench, target=target, cpu=cpu), guest="bench_msr",
+                  command="policy msr bench")
+        policy = policies(out)
+        for name, index, *ticks in re.findall(
+                r"BENCH-MSR: (\w+) (0x[0-9a-f]+) (\d+) (\d+|-)", out):
+            for how, action, n in zip(("read", "write"), policy[int(index, 16)], ticks):
+                if n == "-" or f"{name}_{how}" in rows:
+                    continue
+                exits = int(int(n) >= floor)
+                if exits != int(action != "direct"):
+                    sys.exit(f"bench: {name} is {action}, but a {how} takes {n} instructions")
+                rows[f"{name}_{how}"] = action, int(n), exits
     return rows
 
 
@@ -172,6 +206,12 @@ def report(name, bench):
         ratio = f"{row['ratio']:.1f}" if row["ratio"] else "-"
         print(f"{row['name']:24} {row['ticks']:12} {floor:6} {ratio:>7} "
               f"{bench.goals.get(row['name'], ''):>6}")
+    msrs = measure_msrs(bench, floor)
+    print(f"{'MSR access':24} {'instructions':>12} {'exits':>6}  policy")
+    for row, (action, ticks, exits) in msrs.items():
+        print(f"{row:24} {ticks:12} {exits:6}  {action}")
+        table.append({"name": f"msr_{row}", "ticks": ticks, "floor": floor,
+                      "ratio": round(ticks / floor, 2), "exits": exits})
     more = {**counts, **lost_exits(bench)}
     more.update(zip(("elf_bytes", "resident_bytes"), sizes()))
     if bench.counting:
