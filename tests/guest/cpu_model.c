@@ -101,7 +101,8 @@ static void instructions(void)
 	check(EXCEPTION_OF(__asm__ volatile("vpxor %xmm0, %xmm0, %xmm0")) == UD, "AVX works");
 	check(EXCEPTION_OF(__asm__ volatile("rdfsbase %0" : "=r"(v))) == UD, "RDFSBASE works");
 	if (!option("rdtscp-works"))
-		check(EXCEPTION_OF(__asm__ volatile("rdtscp" ::: "rax", "rcx", "rdx")) == UD,
+		check(EXCEPTION_OF(__asm__ volatile("rdtscp" ::
+							    : "rax", "rcx", "rdx")) == UD,
 		      "RDTSCP works");
 	check(rdmsr_safe(0xda0, &v) == GP, "XSS can be read");
 	check(wrmsr_safe(0xda0, 0) == GP, "XSS can be written");

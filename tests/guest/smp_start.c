@@ -7,7 +7,11 @@ const char test_name[] = "smp_start";
 
 enum { APIC_BASE_BSP = BIT(8), APIC_BASE_X2APIC = BIT(10), CR0_PE_PG = 0x80000001u };
 
-enum { VECTOR = 0x60 };
+enum { CR0_ET = BIT(4), CR0_CD = BIT(30), CR4_OSXSAVE = BIT(18), DR7_LE_GE = 3 << 8 };
+enum { MSR_MTRR_DEF_TYPE = 0x2ff, MSR_FS_BASE = 0xc0000100, MSR_TSC_AUX = 0xc0000103 };
+enum { DR6_RESET = 0xffff0ff0u, DR7_RESET = 0x400 };
+
+enum { VECTOR = 0x60, PATIENCE = 10000 /* ms */ };
 
 static volatile uint32_t counter, interrupts;
 
@@ -75,17 +79,95 @@ static void write_kept(bool halts)
 		wrmsr(kept[n].index, kept_value(n, halts));
 }
 
+/* Other state that it leaves alone, as a mark, and other values than its own in what it sets. */
+enum { FCW = 0x27f, XMM0 = 0x5eed, XCR0 = 3, TSC_AUX = 0x77, MTRR_DEF_TYPE = 0x806 };
+
+static bool has_xsave(void)
+{
+	return cpuid(1, 0).ecx >> 26 & 1;
+}
+
+static bool has_rdtscp(void)
+{
+	return cpuid(0x80000001, 0).edx >> 27 & 1;
+}
+
+static void leave_marks(void)
+{
+	uint16_t fcw = FCW;
+	uint64_t xmm0 = XMM0;
+
+	if (has_rdtscp())
+		wrmsr(MSR_TSC_AUX, TSC_AUX);
+	wrmsr(MSR_MTRR_DEF_TYPE, MTRR_DEF_TYPE);
+	wrmsr(MSR_FS_BASE, 0x1234000);
+	write_cr2(0x2345000);
+	__asm__ volatile("mov %0, %%dr0" ::"r"(0x10000ull));
+	__asm__ volatile("mov %0, %%dr1" ::"r"(0x20000ull));
+	__asm__ volatile("mov %0, %%dr2" ::"r"(0x30000ull));
+	__asm__ volatile("mov %0, %%dr3" ::"r"(0x40000ull));
+	__asm__ volatile("mov %0, %%dr6" ::"r"((uint64_t)DR6_RESET | 0xf));
+	__asm__ volatile("mov %0, %%dr7" ::"r"((uint64_t)DR7_RESET | DR7_LE_GE));
+	__asm__ volatile("fninit; fldcw %0; movq %1, %%xmm0" ::"m"(fcw), "m"(xmm0));
+	if (has_xsave()) {
+		write_cr4(read_cr4() | CR4_OSXSAVE);
+		__asm__ volatile("xsetbv" ::"c"(0), "a"(XCR0), "d"(0));
+	}
+	write_cr0(read_cr0() | CR0_CD);
+}
+
+/* SDM vol. 3, table 9-1; APM vol. 2, table 14-1. QEMU resets the MTRRs and all of CR0, too. */
+static void check_marks(void)
+{
+	uint16_t fcw;
+	uint64_t xmm0;
+	uint32_t xcr0 = XCR0, high;
+	unsigned i = cpu_id();
+
+	__asm__ volatile("fnstcw %0; movq %%xmm0, %1" : "=m"(fcw), "=m"(xmm0));
+	if (has_xsave()) {
+		write_cr4(read_cr4() | CR4_OSXSAVE);
+		__asm__ volatile("xgetbv" : "=a"(xcr0), "=d"(high) : "c"(0));
+	}
+	check(!has_rdtscp() || rdmsr(MSR_TSC_AUX) == TSC_AUX, "CPU %u: TSC_AUX is %#lx after INIT",
+	      i, rdmsr(MSR_TSC_AUX));
+	check(rdmsr(MSR_MTRR_DEF_TYPE) == MTRR_DEF_TYPE || !hosted(),
+	      "CPU %u: MTRR_DEF_TYPE is %#lx after INIT", i, rdmsr(MSR_MTRR_DEF_TYPE));
+	check(fcw == FCW && xmm0 == XMM0, "CPU %u: FCW %#x, XMM0 %#lx after INIT", i, fcw, xmm0);
+	check(xcr0 == XCR0, "CPU %u: XCR0 is %#x after INIT", i, xcr0);
+}
+
 static void check_kept(void *halts)
 {
 	for (unsigned n = 0; n < ARRAY_SIZE(kept); n++)
 		check(rdmsr(kept[n].index) == kept_value(n, halts), "MSR %#x is %#lx after INIT",
 		      kept[n].index, rdmsr(kept[n].index));
+	check_marks();
+}
+
+/* What INIT sets although a CPU had run: the rest of check_fresh(). */
+static void check_set(unsigned i)
+{
+	const struct smp_registers *r = &smp_registers[i];
+
+	check(smp_cpus[i].cr0 == (CR0_ET | CR0_CD) || !hosted(), "CPU %u: CR0 is %#x after INIT", i,
+	      smp_cpus[i].cr0);
+	check(!(r->dr[0] | r->dr[1] | r->dr[2] | r->dr[3]),
+	      "CPU %u: DR0 to DR3 are %#x, %#x, %#x and %#x after INIT", i, r->dr[0], r->dr[1],
+	      r->dr[2], r->dr[3]);
+	check(r->dr6 == DR6_RESET && r->dr7 == DR7_RESET, "CPU %u: DR6 %#x, DR7 %#x after INIT", i,
+	      r->dr6, r->dr7);
+	check(!(r->cr2 | r->cr3 | r->efer), "CPU %u: CR2 %#x, CR3 %#x, EFER %#x after INIT", i,
+	      r->cr2, r->cr3, r->efer);
+	check(!(r->fs_base | r->gs_base), "CPU %u: FS.base %#x, GS.base %#x after INIT", i,
+	      r->fs_base, r->gs_base);
 }
 
 static void count(void *unused)
 {
 	(void)unused;
 	write_kept(false);
+	leave_marks();
 	for (;;) {
 		counter++;
 		smp_open();
@@ -96,6 +178,7 @@ static void halt(void *unused)
 {
 	(void)unused;
 	write_kept(true);
+	leave_marks();
 	counter++;
 	for (;;)
 		irq_wait();
@@ -105,7 +188,20 @@ static bool counts(void)
 {
 	uint32_t before = counter;
 
-	return WAIT_FOR(counter != before, 1000);
+	return WAIT_FOR(counter != before, PATIENCE);
+}
+
+/* The host may let the CPU run on for a while. */
+static bool stops(void)
+{
+	uint64_t end = rdtsc() + PATIENCE * tsc_per_ms;
+	uint32_t before;
+
+	do {
+		before = counter;
+		delay_us(20000);
+	} while (counter != before && rdtsc() < end);
+	return counter == before;
 }
 
 /* Further start-up IPIs and the end of an INIT mean nothing to a CPU that runs. */
@@ -128,17 +224,15 @@ static void check_parking(unsigned i, bool halts)
 {
 	struct smp_cpu *cpu = &smp_cpus[i];
 	uint64_t tsc = rdtsc(), adjust = rdmsr(0x3b);
-	uint32_t stopped;
 
 	check(adjust == 0 || !hosted(), "TSC_ADJUST is %#lx", adjust);
 	smp_park(i);
-	stopped = counter;
 	apic_ipi(cpu->apic_id, ICR_ASSERT | VECTOR);
-	delay_us(20000);
-	check(counter == stopped, "CPU %u runs after INIT", i);
+	check(stops(), "CPU %u runs after INIT", i);
 	check(smp_start(i, SMP_PAGE_OTHER), "CPU %u does not start again", i);
 	check(cpu->page == SMP_PAGE_OTHER, "CPU %u started in page %u", i, cpu->page);
 	check_fresh(i);
+	check_set(i);
 	check(cpu->tsc > tsc && cpu->tsc < rdtsc(), "CPU %u: TSC %#lx is not behind %#lx", i,
 	      cpu->tsc, tsc);
 	smp_run(i, check_kept, halts ? (void *)&counter : NULL);

@@ -49,15 +49,18 @@ static void sizes(void)
 		set_xcr0(steps[i]);
 		check(cpuid(0xd, 0).ebx == size_of(steps[i], false), "XCR0 %#lx: size %u", steps[i],
 		      cpuid(0xd, 0).ebx);
-		check(cpuid(0xd, 1).ebx == (compacted ? size_of(steps[i], true) : 0),
+		check((!hosted() && !compacted) || /* of no meaning */
+			      cpuid(0xd, 1).ebx == (compacted ? size_of(steps[i], true) : 0),
 		      "XCR0 %#lx: compacted size %u", steps[i], cpuid(0xd, 1).ebx);
 	}
-	check(cpuid(0xd, 0).ecx == size_of(offered, false), "largest size %u", cpuid(0xd, 0).ecx);
+	check(!hosted() || cpuid(0xd, 0).ecx == size_of(offered, false), "largest size %u",
+	      cpuid(0xd, 0).ecx);
 	for (unsigned i = 2; i < 20; i++) {
 		struct cpuid c = cpuid(0xd, i);
 		bool there = i <= LAST && ((offered | cpuid(0xd, 1).ecx) & BIT(i));
 
-		check(there || !(c.eax | c.ebx | c.ecx | c.edx), "component %u shows", i);
+		check(!hosted() || there || !(c.eax | c.ebx | c.ecx | c.edx), "component %u shows",
+		      i);
 	}
 }
 
@@ -168,7 +171,8 @@ void test_main(void)
 	if (!(cpuid(1, 0).ecx & BIT(26)))
 		skip("no XSAVE");
 	d = cpuid(0xd, 0);
-	offered = d.eax | (uint64_t)d.edx << 32;
+	/* Without bounds registers and other things that Socle never offers. */
+	offered = (d.eax | (uint64_t)d.edx << 32) & (hosted() ? ~0ull : 0x2e7);
 	seed = option("seed=2") ? 100 : option("seed=3") ? 200 : 0;
 	write_cr4(read_cr4() | BIT(18));
 	set_xcr0(offered);

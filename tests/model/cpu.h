@@ -128,6 +128,8 @@ static uint64_t *model_register(struct model_cpu *c, uint32_t index)
 		{MSR_LBR_SELECT, stack && modelled.select, &c->select},
 		{MSR_ARCH_LBR_CTL, arch, &c->lbr_ctl},
 		{MSR_ARCH_LBR_DEPTH, arch, &c->depth},
+		{MSR_S_CET, modelled.cet, &c->s_cet},
+		{MSR_INT_SSP_TAB, modelled.cet, &c->isst},
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)

@@ -8,6 +8,7 @@ from collections import namedtuple
 Mutant = namedtuple("Mutant", "name test file old new")
 
 SVM, VMX = "arch/x86/svm/lbr.c", "arch/x86/vmx/lbr.c"
+CET, VMX_CET = "arch/x86/guest/cet.c", "arch/x86/vmx/cet.c"
 
 MUTANTS = [
     Mutant("svm-clean-bit-stays", "test_svm", SVM, "svm_touch(c, CLEAN_LBR);", ""),
@@ -50,6 +51,12 @@ MUTANTS = [
     Mutant("vmx-signs-not-extended", "test_vmx", VMX, "own.extend_sign && in_row", "0 && in_row"),
     Mutant("vmx-depth-not-loaded", "test_vmx", VMX,
            "\t\tmsr_write(own.stack.depth_msr, s->lbr.depth);\n", "\t\t;\n"),
+    Mutant("vmx-direct-not-saved", "test_vmx", "arch/x86/vmx/switch.c",
+           "\tif (*resident)\n\t\tsave(*resident);\n", ""),
+    Mutant("vmx-direct-not-loaded", "test_vmx", "arch/x86/vmx/switch.c",
+           "kept_msr[i], s->kept[i]", "kept_msr[i], 0"),
+    Mutant("vmx-direct-lost-at-init", "test_vmx", "arch/x86/vmx/switch.c",
+           "i < KEPT_MSRS && !init", "i < KEPT_MSRS"),
     Mutant("vmx-exit-leaves-control-on", "test_vmx", "arch/x86/vmx/controls.c",
            "\t\tvmx_caps.exit |= EXITCTL_CLEAR_LBR;\n", ""),
     Mutant("vmx-entry-without-exit", "test_vmx", "arch/x86/vmx/controls.c",
@@ -62,4 +69,18 @@ MUTANTS = [
            "s->debugctl &= ~(uint64_t)(DEBUGCTL_LBR | DEBUGCTL_BTF);", ""),
     Mutant("debugctl-takes-reserved-bits", "test_vmx", "arch/x86/guest/debugctl.c",
            "value & ~(lbr_offer.debugctl | lbr_offer.ignored)", "false"),
+
+    Mutant("cet-svm-clean-bit-stays", "test_svm_cet", "arch/x86/svm/cet.c",
+           "svm_touch(c, CLEAN_CET);", ""),
+    Mutant("cet-vmx-not-loaded-at-entries", "test_vmx_cet", VMX_CET, "? ENTRYCTL_LOAD_CET", "? 0"),
+    Mutant("cet-vmx-not-loaded-at-exits", "test_vmx_cet", VMX_CET, "? EXITCTL_LOAD_CET", "? 0"),
+    Mutant("cet-vmx-survives-reset", "test_vmx_cet", VMX_CET,
+           "vmwrite(VMCS_GUEST_SSP, 0);", ""),
+    Mutant("cet-vmx-host-not-written", "test_vmx_cet", VMX_CET,
+           "vmwrite(VMCS_HOST_S_CET, 0);", ""),
+    Mutant("cet-firmware-left-on", "test_svm_cet", CET, "msr_write(MSR_S_CET, 0);", ""),
+    Mutant("cet-not-saved", "test_svm_cet", CET, "v->cet[i] = msr_read(kept[i]);", ";"),
+    Mutant("cet-not-loaded", "test_vmx_cet", CET, "(kept[i], v->cet[i])", "(kept[i], 0)"),
+    Mutant("cet-left-to-those-without", "test_svm_cet", CET, "!offered && !*here", "!offered"),
+    Mutant("cet-survives-init", "test_vmx_cet", CET, "\tif (here)\n\t\tcet_restore(v);\n", ""),
 ]

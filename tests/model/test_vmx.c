@@ -6,217 +6,9 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "../unit/panic_mock.h"
-#include "vmx.h"
-#include "../../lib/format.c"
-#include "../../arch/x86/guest/msr.c"
-#include "../../arch/x86/guest/msr_filter.c"
-#include "../../arch/x86/guest/msr_model.c"
-#include "../../arch/x86/guest/debugctl.c"
-#include "../../arch/x86/guest/events.c"
-#include "../../arch/x86/vmx/controls.c"
-#include "../../arch/x86/vmx/lbr_models.c"
-#include "../../arch/x86/vmx/lbr.c"
-#include "../../arch/x86/vmx/maps.c"
-#include "../../arch/x86/vmx/switch.c"
-#include "../../arch/x86/vmx/state.c"
+#include "vmx_room.h"
 
-uintptr_t test_memory;
-
-void cpu_model_withhold(enum guest_feature f __unused)
-{
-}
-
-struct cpu_info cpu_info;
-bool vendor_no_apicv;
-
-/* CPUID leaves of the modelled CPU. */
-static struct cpuid leaf_7, leaf_1c;
-static uint64_t exits_lack; /* exit controls that it does not have */
-
-static struct cpuid model_cpuid(uint32_t leaf, uint32_t subleaf __unused)
-{
-	switch (leaf) {
-	case 0:
-		return (struct cpuid){.eax = 0x1c};
-	case 7:
-		return leaf_7;
-	case 0xa:
-		return (struct cpuid){.eax = 4};
-	case 0x1c:
-		return leaf_1c;
-	default:
-		return (struct cpuid){0};
-	}
-}
-
-/* The guest's CPUID has all that a row of the table may need. */
-bool cpuid_guest_bit(const struct guest_cpuid *t __unused, uint32_t leaf __unused,
-		     unsigned reg __unused, unsigned bit __unused)
-{
-	return true;
-}
-
-/* Memory for the permission maps, from the start again at each power-on. */
-static _Alignas(PAGE_SIZE) uint8_t pages[64 * PAGE_SIZE];
-static size_t pages_used;
-
-void *pages_alloc(size_t bytes, uint32_t owner __unused)
-{
-	void *p = &pages[pages_used];
-
-	pages_used += ALIGN_UP(bytes, (size_t)PAGE_SIZE);
-	assert_true(pages_used <= sizeof(pages));
-	return p;
-}
-
-/* Parts of the room that have nothing to do with it. */
-bool vmx_apicv_offered(uint64_t primary __unused, uint64_t secondary __unused)
-{
-	return false;
-}
-
-void vmx_apicv_msrs(void (*allow_one)(uint32_t index, bool read, bool write, void *map) __unused,
-		    void *map __unused)
-{
-}
-
-uint64_t vmx_real_cr0(uint64_t cr0)
-{
-	return cr0;
-}
-
-uint64_t vmx_real_cr4(uint64_t cr4)
-{
-	return cr4;
-}
-
-bool vmx_load_pdptes(struct vmx_vcpu *s __unused)
-{
-	return true;
-}
-
-static const struct vendor vmx = {.load = vmx_load};
-const struct vendor *vendor = &vmx;
-
-enum { GUESTS = 3, ROUNDS = 40000, NO_CPU = -1 };
-#define HOST	 0x7fff00000000ull /* addresses of ours */
-#define FIRMWARE 0x7ffe00000000ull
-
-/* A virtual CPU, and a real one that it would have to itself. */
-static struct guest {
-	struct vmx_vcpu s;
-	struct model_vmcs vmcs;
-	struct vm vm;
-	struct model_cpu ideal;
-	int cpu;	   /* where it is, in the guest; NO_CPU: not running */
-	int home;	   /* whose registers may hold its own; NO_CPU: none's */
-	uint64_t own;	   /* first of its addresses */
-	uint64_t branches; /* that it made */
-	uint64_t debugctl; /* as it wrote it */
-} guests[GUESTS];
-
-static struct guest *running[MODEL_CPUS]; /* which guest is on each */
-
-void vmx_make_current(struct vmx_vcpu *s)
-{
-	struct guest *g = container_of(s, struct guest, s);
-
-	assert_true(g->home == NO_CPU || g->home == (int)cpu_index());
-	g->home = cpu_index();
-	model_current[cpu_index()] = &g->vmcs;
-}
-
-static bool arch_lbr(void)
-{
-	return modelled.lbr == MODEL_LBR_ARCH;
-}
-
-static bool recording(const struct guest *g)
-{
-	return arch_lbr() ? g->ideal.lbr_ctl & MODEL_EN : g->debugctl & DEBUGCTL_LBR;
-}
-
-static void enter(struct guest *g)
-{
-	if (g->s.x.dirty)
-		vmx_write_back(&g->s);
-	assert_true(model_vmenter());
-}
-
-static void host_runs(void)
-{
-	assert_int_equal(model_cpu()->debugctl, 0);
-	assert_int_equal(model_cpu()->lbr_ctl, 0);
-	model_branch(model_cpu(), HOST, HOST + 1);
-}
-
-static void leave(struct guest *g)
-{
-	model_vmexit();
-	g->s.x.avail = 0;
-	host_runs();
-}
-
-/* vmx_release(), on the CPU where it ran. */
-static void release(struct guest *g)
-{
-	unsigned here = test_cpu_index;
-
-	if (g->home == NO_CPU)
-		return;
-	test_cpu_index = g->home;
-	vmx_switch_release(&g->s);
-	vmx_lbr_release(&g->s);
-	if (model_current[g->home] == &g->vmcs)
-		model_current[g->home] = NULL;
-	g->home = NO_CPU;
-	test_cpu_index = here;
-}
-
-/* vmx_vcpu_reset(), as far as it belongs here. */
-static void reset(struct guest *g, bool init)
-{
-	if (!init)
-		release(g);
-	memset(&g->s.x.state, 0, sizeof(g->s.x.state));
-	g->s.x.avail = g->s.x.dirty = 0;
-	vmx_make_current(&g->s);
-	vmx_lbr_reset(&g->s, init);
-	vmwrite(VMCS_ENTRY_CONTROLS, vmx_caps.entry);
-	vmwrite(VMCS_EXIT_CONTROLS, vmx_caps.exit);
-	g->debugctl = g->ideal.debugctl = g->ideal.lbr_ctl = 0;
-	if (init)
-		return;
-	memset(&g->ideal, 0, sizeof(g->ideal));
-	g->ideal.depth = modelled.depth;
-}
-
-/* The scheduler gives @g the CPU: vmx_run(). */
-static void schedule(struct guest *g, int cpu)
-{
-	if (g->home != cpu)
-		release(g);
-	g->cpu = cpu;
-	running[cpu] = g;
-	if (model_random(20) == 0)
-		reset(g, model_random(2));
-	vmx_make_current(&g->s);
-	vmx_switch_to(&g->s);
-	vmx_lbr_switch_to(&g->s);
-	enter(g);
-}
-
-static void preempt(struct guest *g)
-{
-	leave(g);
-	if (g->s.x.dirty)
-		vmx_write_back(&g->s);
-	running[g->cpu] = NULL;
-	g->cpu = NO_CPU;
-	if (model_random(4) == 0)
-		release(g);
-}
+enum { ROUNDS = 40000 };
 
 static void guest_branch(struct guest *g)
 {
@@ -251,7 +43,7 @@ static void guest_reads(struct guest *g, uint32_t index)
 		ok = msr_guest_read(&g->s.x, index, &value) == MSR_OK;
 		enter(g);
 	} else {
-		assert_true(recording(g));
+		assert_true(recording(g) || model_other(&g->ideal, index));
 		ok = model_rdmsr(model_cpu(), index, &value);
 	}
 	assert_int_equal(ok, ideal_ok);
@@ -267,7 +59,7 @@ static void guest_writes(struct guest *g, uint32_t index, uint64_t value)
 		ok = msr_guest_write(&g->s.x, index, value) == MSR_OK;
 		enter(g);
 	} else {
-		assert_true(recording(g));
+		assert_true(recording(g) || model_other(&g->ideal, index));
 		ok = model_wrmsr(model_cpu(), index, value);
 	}
 	assert_int_equal(ok, ideal_ok);
@@ -350,9 +142,22 @@ static void guest_uses_ler(struct guest *g)
 	enter(g);
 }
 
+/* One of those that are always direct. */
+static void guest_uses_direct(struct guest *g)
+{
+	uint32_t index = direct[model_random(ARRAY_SIZE(direct))].index;
+
+	assert_false(model_msr_exits(index, false) || model_msr_exits(index, true));
+	guest_reads(g, index);
+	guest_writes(g, index, g->own + g->branches);
+}
+
 static void guest_step(struct guest *g)
 {
-	switch (model_random(13)) {
+	switch (model_random(14)) {
+	case 13:
+		guest_uses_direct(g);
+		break;
 	case 12:
 		guest_uses_ler(g);
 		break;
@@ -392,61 +197,6 @@ static void one_step(void)
 	host_runs();
 	if (g->cpu == NO_CPU)
 		schedule(g, test_cpu_index);
-}
-
-/* All that a capability MSR may allow, and nothing that must be. */
-static void add_vmx(void)
-{
-	static const uint32_t msrs[] = {
-		MSR_VMX_BASIC, MSR_VMX_PIN_CTLS, MSR_VMX_PRIMARY_CTLS, MSR_VMX_EXIT_CTLS,
-		MSR_VMX_ENTRY_CTLS, MSR_VMX_MISC, MSR_VMX_CR0_FIXED0, MSR_VMX_CR0_FIXED1,
-		MSR_VMX_CR4_FIXED0, MSR_VMX_CR4_FIXED1, MSR_VMX_SECONDARY_CTLS,
-		MSR_VMX_EPT_VPID_CAP,
-	};
-	static const uint32_t switched[] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK,
-					    MSR_KERNEL_GS_BASE};
-
-	for (unsigned i = 0; i < ARRAY_SIZE(msrs); i++)
-		model_has(msrs[i], msrs[i] == MSR_VMX_BASIC	     ? 0
-				   : msrs[i] == MSR_VMX_EPT_VPID_CAP ? UINT64_MAX
-				   : msrs[i] == MSR_VMX_EXIT_CTLS    ? ~exits_lack << 32
-								     : MASK(63, 32));
-	for (unsigned i = 0; i < ARRAY_SIZE(switched); i++)
-		model_has(switched[i], 0);
-}
-
-/* A machine as Socle finds it, and its guests. */
-static void power_on(void)
-{
-	char why[200] = "";
-
-	memset(guests, 0, sizeof(guests));
-	memset(running, 0, sizeof(running));
-	memset(holders, 0, sizeof(holders));
-	memset(residents, 0, sizeof(residents));
-	memset(model_current, 0, sizeof(model_current));
-	memset(&lbr_offer, 0, sizeof(lbr_offer));
-	memset(&vmx_caps, 0, sizeof(vmx_caps));
-	pages_used = 0;
-	model_cpus_new(FIRMWARE);
-	add_vmx();
-	msr_init();
-	assert_true(vmx_probe_controls(why, sizeof(why)));
-	for (test_cpu_index = 0; test_cpu_index < MODEL_CPUS; test_cpu_index++)
-		vmx_lbr_cpu_on(test_cpu_index == 0);
-	test_cpu_index = 0;
-	assert_int_equal(vmx_maps_init(), 0);
-	for (unsigned i = 0; i < GUESTS; i++) {
-		struct guest *g = &guests[i];
-
-		g->s.x.base.vm = &g->vm;
-		g->own = (uint64_t)(i + 1) << 40;
-		g->cpu = g->home = NO_CPU;
-		msr_create(&g->s.x);
-		assert_int_equal(vmx_msr_maps(&g->s.x), 0);
-		reset(g, false);
-		release(g);
-	}
 }
 
 static void play(void)
@@ -557,6 +307,24 @@ static void check_not_offered(const char *why)
 		assert_int_equal(msr_guest_read(v, records[i], &value), MSR_UNSUPPORTED);
 }
 
+/* Each model once; nothing that shares a number with one of another family. */
+static void table_of_models(void **state __unused)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(models); i++) {
+		const struct lbr_stack *s = lbr_stack_of_model(6, models[i].model);
+
+		assert_ptr_equal(s, models[i].stack);
+		assert_null(lbr_stack_of_model(15, models[i].model));
+		assert_true(s->depth == 8 || s->depth == 16 || s->depth == 32);
+		assert_true(s->depth <= LBR_RECORDS_MAX && s->from && s->to && s->tos);
+		for (unsigned k = 0; k < i; k++)
+			assert_int_not_equal(models[k].model, models[i].model);
+	}
+	/* Too old for unrestricted guests, and with architectural records alone. */
+	assert_null(lbr_stack_of_model(6, 0x17));
+	assert_null(lbr_stack_of_model(6, 0x8f));
+}
+
 static void unknown_model(void **state __unused)
 {
 	use_model(0xff, 32, true);
@@ -605,6 +373,7 @@ int main(void)
 		cmocka_unit_test_setup(silvermont_has_8_elsewhere, setup),
 		cmocka_unit_test_setup(haswell_without_tsx_extends_signs, setup),
 		cmocka_unit_test_setup(architectural, setup),
+		cmocka_unit_test(table_of_models),
 		cmocka_unit_test_setup(unknown_model, setup),
 		cmocka_unit_test_setup(no_format, setup),
 		cmocka_unit_test_setup(emulator_without, setup),

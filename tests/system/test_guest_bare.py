@@ -2,6 +2,7 @@
 """The test guests on the bare emulator: the reference for what they do under Socle."""
 import re
 import subprocess
+from dataclasses import replace
 
 import pexpect
 import pytest
@@ -46,7 +47,8 @@ def test_bare_bochs(guest, tmp_path):
                    "\tmultiboot /boot/guest.elf bare\n}\n")
     subprocess.run([ROOT / "tools/iso", iso, cfg, f"guest.elf={image(guest.name)}"], check=True,
                    cwd=ROOT)
-    with Machine.boot(iso, on=BOCHS_TIGERLAKE, memory=guest.memory) as machine:
+    target = replace(BOCHS_TIGERLAKE, cpus=guest.cpus)
+    with Machine.boot(iso, on=target, memory=guest.memory) as machine:
         machine.expect([f"(PASS|FAIL|SKIP): {guest.name}"], guest.seconds)
         if machine.match(1) == "FAIL":
             for _ in guest.bare_fails[1:]:

@@ -13,7 +13,9 @@ static uint64_t mock_xcr0 = 3;
 #include "socle/guest/cpuid_model.h"
 #undef XSS_VIRTUALIZED
 #define XSS_VIRTUALIZED mock_xss_virtualized
-static uint64_t mock_xss_virtualized;
+#undef XSS_BY_MSR
+#define XSS_BY_MSR mock_xss_by_msr
+static uint64_t mock_xss_virtualized, mock_xss_by_msr;
 #include "../../arch/x86/guest/cpuid_model.c"
 #include "../../arch/x86/guest/cpuid_topology.c"
 
@@ -21,6 +23,7 @@ struct cpu_info cpu_info;
 static uint32_t host_fill = UINT32_MAX; /* what feature leaves hold */
 static struct vm_cpu lacks;		/* features that they do not have although that is ~0 */
 static uint64_t host_xcr0 = UINT64_MAX, host_xss; /* leaf 0xD */
+static uint32_t host_no_size;			  /* a component without a subleaf */
 static uint32_t max_basic = 0x1f, max_extended = 0x80000020;
 
 static inline void mock_reset(void)
@@ -28,7 +31,8 @@ static inline void mock_reset(void)
 	host_fill = UINT32_MAX;
 	lacks = withheld = (struct vm_cpu){0};
 	host_xcr0 = UINT64_MAX;
-	host_xss = mock_xss_virtualized = 0;
+	host_no_size = 0;
+	host_xss = mock_xss_virtualized = mock_xss_by_msr = 0;
 	max_basic = 0x1f;
 	max_extended = 0x80000020;
 	mock_xcr0 = 3;
@@ -63,7 +67,8 @@ static struct cpuid mock_cpuid(uint32_t leaf, uint32_t subleaf)
 	if (leaf == 4 || leaf == 0x8000001d)
 		return subleaf < ARRAY_SIZE(caches) ? caches[subleaf] : (struct cpuid){0};
 	if (leaf == 0xd && subleaf > 1)
-		return subleaf < ARRAY_SIZE(parts) ? parts[subleaf] : (struct cpuid){0};
+		return subleaf != host_no_size && subleaf < ARRAY_SIZE(parts) ? parts[subleaf]
+									      : (struct cpuid){0};
 	r.eax &= ~cpu_model_bits(&lacks, leaf, subleaf, REG_EAX);
 	r.ebx &= ~cpu_model_bits(&lacks, leaf, subleaf, REG_EBX);
 	r.ecx &= ~cpu_model_bits(&lacks, leaf, subleaf, REG_ECX);

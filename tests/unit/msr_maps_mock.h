@@ -35,7 +35,7 @@ static void use_table(const struct msr_policy *first, unsigned count)
 	msr_init();
 }
 
-static bool has_rdtscp, has_x2apic; /* of the guest */
+static bool has_rdtscp, has_x2apic, has_shstk, has_ibt; /* of the guest */
 
 bool cpuid_guest_bit(const struct guest_cpuid *t __unused, uint32_t leaf, unsigned reg,
 		     unsigned bit)
@@ -44,6 +44,10 @@ bool cpuid_guest_bit(const struct guest_cpuid *t __unused, uint32_t leaf, unsign
 		return has_rdtscp;
 	if (leaf == 1 && reg == REG_ECX && bit == 21)
 		return has_x2apic;
+	if (leaf == 7 && reg == REG_ECX && bit == 7)
+		return has_shstk;
+	if (leaf == 7 && reg == REG_EDX && bit == 20)
+		return has_ibt;
 	return true;
 }
 
@@ -97,7 +101,7 @@ static const uint32_t wanted[] = {
 static const uint32_t *expected_direct = wanted;
 static unsigned expected_count = ARRAY_SIZE(wanted);
 
-static bool must_be_direct(uint32_t index, bool write)
+static __unused bool must_be_direct(uint32_t index, bool write)
 {
 	const struct vm_msr_filter *f = &vm.settings.msr;
 	bool listed = false, denied = f->deny;
@@ -114,7 +118,7 @@ static bool must_be_direct(uint32_t index, bool write)
 }
 
 /* Filters to be tried; the maps are compared after each. */
-static void for_each_filter(void (*compare)(void))
+static __unused void for_each_filter(void (*compare)(void))
 {
 	enum { RD = 1, WR = 2 };
 	static const struct {
@@ -189,7 +193,7 @@ static int maps_setup(void **state __unused)
 	pools = freed = 0;
 	pools_max = POOLS;
 	pool_owner = OWNER_VM_CORE;
-	has_rdtscp = has_x2apic = true;
+	has_rdtscp = has_x2apic = has_shstk = has_ibt = true;
 	lbr_offer = (struct lbr_offer){0};
 	vm = (struct vm){0};
 	expected_direct = wanted;
@@ -198,7 +202,7 @@ static int maps_setup(void **state __unused)
 	return 0;
 }
 
-static int maps_teardown(void **state __unused)
+static __unused int maps_teardown(void **state __unused)
 {
 	while (pools)
 		free(pool[--pools]);

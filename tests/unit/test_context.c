@@ -23,9 +23,10 @@ enum { XSTATE_BV = 512, XCOMP_BV = 520, XSTATE_HEADER_END = 576 };
 #define msr_write(index, value) mock_msr_write(index, value)
 #define msr_write_ns		msr_write
 #define cr0_read()		0ull
-#define cr4_read()		0ull
+#define cr4_read()		mock_cr4
 #define cr0_write(value)	((void)(value))
-#define cr4_write(value)	((void)(value))
+#define cr4_write(value)	(mock_cr4 = (value))
+static uint64_t mock_cr4;
 
 enum { COMPONENTS = 13, CPUS = 2 };
 
@@ -192,6 +193,12 @@ static void fxrstor(const void *area)
 	machine()->value[1] = get64(area, 504);
 }
 
+static uint32_t rdpkru(void)
+{
+	assert_true(mock_cr4 & CR4_PKE);
+	return (uint32_t)machine()->value[9];
+}
+
 static void breakpoints_read(uint64_t dr[4])
 {
 	memcpy(dr, machine()->dr, sizeof(machine()->dr));
@@ -204,6 +211,37 @@ static void breakpoints_write(const uint64_t dr[4])
 
 #include "../../arch/x86/guest/cpuid.c"
 #include "../../arch/x86/guest/context.c"
+
+/* Control-flow enforcement is moved by others: who is told what. */
+static const struct x86_vcpu *cet_saved, *cet_restored, *cet_was_reset, *cet_initialized;
+static bool cet_here;
+static unsigned cet_cpus;
+
+void cet_cpu_on(void)
+{
+	cet_cpus++;
+}
+
+void cet_save(struct x86_vcpu *v)
+{
+	cet_saved = v;
+}
+
+void cet_restore(const struct x86_vcpu *v)
+{
+	cet_restored = v;
+}
+
+void cet_reset(struct x86_vcpu *v)
+{
+	cet_was_reset = v;
+}
+
+void cet_init(struct x86_vcpu *v, bool here)
+{
+	cet_initialized = v;
+	cet_here = here;
+}
 
 const struct vendor *vendor;
 
@@ -235,8 +273,10 @@ static void boot(void)
 		struct vm_cpu m;
 
 		cpu_model_host(&m);
-		if (i == AVX_ONLY)
+		if (i == AVX_ONLY) {
 			cpu_model_drop(&m, GUEST_avx2);
+			cpu_model_drop(&m, GUEST_pku);
+		}
 		if (i == NO_XSAVE)
 			cpu_model_drop(&m, GUEST_xsave);
 		if (i != ALL_OF_IT)
@@ -373,11 +413,19 @@ static void pkru_without_protection_keys(void **state __unused)
 	is_painted(0, 0);
 }
 
+static void pkru_is_read(void **state __unused)
+{
+	context_load(&vcpus[NO_XSAVES]);
+	paint(XCR0_PKRU, 0x9000);
+	assert_int_equal(context_pkru(), 0x9009);
+	assert_false(mock_cr4 & CR4_PKE);
+	assert_true(mock_cr4 & CR4_OSXSAVE);
+}
+
 static void sizes(void **state __unused)
 {
 	/* To the end of its last component; compacted with supervisor state. */
-	models[NO_XSAVES].xcr0 = 0xe7;
-	assert_int_equal(area_size(&vcpus[NO_XSAVES]), 2688);
+	assert_int_equal(area_size(&vcpus[NO_XSAVES]), 2696);
 	assert_int_equal(area_size(&vcpus[AVX_ONLY]), 832);
 	assert_int_equal(area_size(&vcpus[NO_XSAVE]), 576);
 	models[ALL_OF_IT].xcr0 = 7;
@@ -392,9 +440,12 @@ static void initialized(void **state __unused)
 		context_load(v);
 		paint(components_of_vcpu(v), 0x3000);
 		context_set_xss(v, v->cpuid->xss);
-		/* INIT leaves all but XSS alone. */
+		/* INIT leaves all but XSS and the breakpoints alone. */
+		machine()->dr[0] = machine()->dr[3] = machine()->tsc_aux = 5;
 		context_init(v);
 		assert_int_equal(v->xss | machine()->xss, 0);
+		assert_int_equal(machine()->dr[0] | machine()->dr[3], 0);
+		assert_int_equal(machine()->tsc_aux, 5);
 		is_painted(components_of_vcpu(v), 0x3000);
 		machine()->dr[0] = machine()->tsc_aux = 5;
 		context_reset(v);
@@ -409,8 +460,14 @@ static void initialized(void **state __unused)
 	assert_int_equal(machine()->xss, 0);
 	context_load(&vcpus[ALL_OF_IT]);
 	assert_int_equal(machine()->xss, 0x800);
+	machine()->dr[1] = 5;
 	context_load(&vcpus[NO_XSAVES]);
 	assert_int_equal(machine()->xss, 0);
+	machine()->dr[1] = 6;
+	context_init(&vcpus[ALL_OF_IT]);
+	assert_int_equal(machine()->dr[1], 6);
+	context_load(&vcpus[ALL_OF_IT]);
+	assert_int_equal(machine()->dr[1] | machine()->xss, 0);
 }
 
 /* Any order of loads, moves, changes and resets, against what each vCPU should have. */
@@ -483,6 +540,45 @@ static void without_xsave(void **state __unused)
 	assert_int_equal(machine()->value[1], 0x6001);
 }
 
+/* Its registers come and go with the rest, and never by XSAVES. */
+static void cet_goes_along(void **state __unused)
+{
+	struct x86_vcpu *a = &vcpus[ALL_OF_IT], *b = &vcpus[AVX_ONLY];
+
+	mock_xss_by_msr = 0x1800;
+	cet_cpus = 0;
+	boot();
+	assert_int_equal(cet_cpus, CPUS);
+	assert_ptr_equal(cet_was_reset, &vcpus[ARRAY_SIZE(vcpus) - 1]);
+	assert_int_equal(a->cpuid->xss, 0x1800);
+	assert_int_equal(area_size(a), area_size(&vcpus[NO_XSAVES]));
+	cet_saved = NULL;
+	context_load(a);
+	assert_ptr_equal(cet_restored, a);
+	assert_null(cet_saved);
+	/* What is in the CPU of these components is not touched. */
+	machine()->value[11] = 0x1111;
+	machine()->value[12] = 0x2222;
+	context_load(b);
+	assert_ptr_equal(cet_saved, a);
+	assert_ptr_equal(cet_restored, b);
+	assert_int_equal(machine()->value[11], 0x1111);
+	assert_int_equal(machine()->value[12], 0x2222);
+	assert_int_equal(get64(a->fpu, XCOMP_BV), 0);
+	context_load(b);
+	assert_ptr_equal(cet_saved, a);
+	context_release(b);
+	assert_ptr_equal(cet_saved, b);
+	/* IA32_XSS is the guest's all the same. */
+	context_load(a);
+	context_set_xss(a, 0x1800);
+	assert_int_equal(machine()->xss, 0x1800);
+	context_init(a);
+	assert_true(cet_initialized == a && cet_here);
+	context_init(b);
+	assert_true(cet_initialized == b && !cet_here);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -490,10 +586,12 @@ int main(void)
 		cmocka_unit_test_setup(loaded_already, setup),
 		cmocka_unit_test_setup(xcr0_shrinks, setup),
 		cmocka_unit_test_setup(pkru_without_protection_keys, setup),
+		cmocka_unit_test_setup(pkru_is_read, setup),
 		cmocka_unit_test_setup(sizes, setup),
 		cmocka_unit_test_setup(initialized, setup),
 		cmocka_unit_test_setup(at_random_without_options, setup),
 		cmocka_unit_test_setup(without_xsave, setup),
+		cmocka_unit_test_setup(cet_goes_along, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

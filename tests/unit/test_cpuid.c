@@ -99,11 +99,9 @@ static void hidden_features(void **state __unused)
 		{7, 1, 15, "RDT-A"},
 		{7, 1, 25, "PT"},
 		{7, 2, 5, "WAITPKG"},
-		{7, 2, 7, "CET_SS"},
 		{7, 2, 22, "RDPID"},
 		{7, 2, 29, "ENQCMD"},
 		{7, 2, 31, "PKS"},
-		{7, 3, 20, "CET_IBT"},
 		{7, 3, 26, "IBRS"},
 		{7, 3, 29, "ARCH_CAP"},
 		{0x80000001, 2, 2, "SVM"},
@@ -239,10 +237,15 @@ static void depends_on_state(void **state __unused)
 	assert_int_equal(get(1, 0).ecx >> 27 & 1, 0);
 	v.state.cr4 = CR4_OSXSAVE;
 	assert_int_equal(get(1, 0).ecx >> 27 & 1, 1);
+	v.state.cr4 = 0;
+	assert_int_equal(get(7, 0).ecx >> 4 & 1, 0);
+	v.state.cr4 = CR4_PKE;
+	assert_int_equal(get(7, 0).ecx >> 4 & 1, 1);
 	/* Not where the feature itself is missing. */
 	build(0, 1);
-	v.state.cr4 = CR4_OSXSAVE;
+	v.state.cr4 = CR4_OSXSAVE | CR4_PKE;
 	assert_int_equal(get(1, 0).ecx >> 27 & 1, 0);
+	assert_int_equal(get(7, 0).ecx >> 4 & 1, 0);
 }
 
 /* How many bits number @cpus cores: more APIC IDs than that are possible. */
@@ -369,19 +372,24 @@ static void xsave_sizes(void **state __unused)
 	} sizes[] = {
 		{0x1, 576, 576},	{0x3, 576, 576},
 		{0x7, 832, 832},	{0xe7, 2688, 832 + 64 + 512 + 1024},
+		{0x203, 2696, 576 + 8},	{0x2e7, 2696, 832 + 64 + 512 + 1024 + 8},
 	};
 
-	assert_int_equal(get(0xd, 0).eax, 0xe7);
-	assert_int_equal(get(0xd, 0).ecx, 2688);
+	assert_int_equal(get(0xd, 0).eax, 0x2e7);
+	assert_int_equal(get(0xd, 0).ecx, 2696);
 	assert_int_equal(get(0xd, 0).edx, 0);
-	assert_int_equal(model.xcr0, 0xe7);
+	assert_int_equal(model.xcr0, 0x2e7);
 	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
 		mock_xcr0 = sizes[i].xcr0;
 		assert_int_equal(get(0xd, 0).ebx, sizes[i].standard);
 		assert_int_equal(get(0xd, 1).ebx, sizes[i].compact);
 	}
 	assert_int_equal(get(0xd, 1).ecx | get(0xd, 1).edx, 0);
-	is_zero(0xd, 9); /* PKRU */
+	assert_int_equal(get(0xd, 9).eax, 8); /* PKRU */
+	cpu_model_drop(&features, GUEST_pku);
+	build_model(1);
+	is_zero(0xd, 9);
+	assert_int_equal(get(0xd, 0).eax, 0xe7);
 	build(0, 1);
 	assert_int_equal(model.xcr0, 0);
 }
@@ -409,6 +417,11 @@ static void xsave_supervisor(void **state __unused)
 	mock_xss_virtualized = 0x1800 | BIT(40);
 	build(UINT32_MAX, 1);
 	assert_int_equal(model.xss, 0x1800);
+	host_no_size = 11;
+	build(UINT32_MAX, 1);
+	assert_int_equal(model.xss, 0x1000);
+	host_no_size = 0;
+	build(UINT32_MAX, 1);
 	assert_int_equal(get(0xd, 1).ecx, 0x1800);
 	assert_int_equal(get(0xd, 1).edx, 0);
 	assert_int_equal(get(0xd, 11).eax, 16);
@@ -424,7 +437,7 @@ static void xsave_supervisor(void **state __unused)
 		v.xss = sizes[i].xss;
 		assert_int_equal(get(0xd, 1).ebx, sizes[i].size);
 		assert_int_equal(get(0xd, 0).ebx, standard);
-		assert_int_equal(get(0xd, 0).ecx, 2688);
+		assert_int_equal(get(0xd, 0).ecx, 2696);
 	}
 	/* XSAVEC alone has a size, too; without both there is none. */
 	cpu_model_drop(&features, GUEST_xsaves);
@@ -436,12 +449,29 @@ static void xsave_supervisor(void **state __unused)
 	cpu_model_drop(&features, GUEST_xsavec);
 	build_model(1);
 	assert_int_equal(get(0xd, 1).ebx, 0);
+	/* Without CET, they are not offered; with it, they are, whether the host lists them or not.
+	 */
+	host_lacks(GUEST_shstk);
+	build(UINT32_MAX, 1);
+	assert_int_equal(model.xss, 0x1800);
+	host_lacks(GUEST_ibt);
+	build(UINT32_MAX, 1);
+	assert_int_equal(model.xss, 0);
+	is_zero(0xd, 11);
+	is_zero(0xd, 12);
+	memset(&lacks, 0, sizeof(lacks));
+	host_xss = 0;
+	build(UINT32_MAX, 1);
+	assert_int_equal(model.xss, 0x1800);
+	assert_int_equal(get(0xd, 11).eax | get(0xd, 11).ecx << 8, 16 | 1 << 8);
+	assert_int_equal(get(0xd, 12).eax | get(0xd, 12).ecx << 8, 24 | 1 << 8);
 }
 
 /* Leaf 0xD has the components of the model's features that the host can save, and no others. */
 static void xsave_components(void **state __unused)
 {
 	cpu_model_drop(&features, GUEST_avx512f);
+	cpu_model_drop(&features, GUEST_pku);
 	build_model(1);
 	assert_int_equal(get(0xd, 0).eax, 7);
 	assert_int_equal(get(0xd, 0).ecx, 832);

@@ -155,9 +155,9 @@ static bool is_one_of(const char *name, const char *list)
 }
 
 /* x86-64-v2, what every CPU with 64 bits has, and what Socle provides. */
-#define BASELINE                                                                                 \
+#define BASELINE                                                                             \
 	" fpu de pse tsc msr pae cx8 apic sep mtrr pge cmov pat pse36 clflush mmx fxsr sse " \
-	"sse2 pni ssse3 cx16 sse4_1 sse4_2 x2apic popcnt tsc_deadline_timer hypervisor "         \
+	"sse2 pni ssse3 cx16 sse4_1 sse4_2 x2apic popcnt tsc_deadline_timer hypervisor "     \
 	"tsc_adjust fdp_excptn_only zero_fcs_fds lahf_lm syscall nx lm "
 
 static void is_exactly(const struct vm_cpu *m, const char *list)
@@ -196,10 +196,12 @@ static void dependants(void **state __unused)
 		{"-avx2", " avx2 avx512f avx512dq avx512ifma avx512pf avx512er avx512cd avx512bw "
 			  "avx512vl avx512vbmi avx512_vbmi2 avx512_vnni avx512_bitalg "
 			  "avx512_vpopcntdq avx512_4vnniw avx512_4fmaps avx512_vp2intersect "},
-		{"-xsave", " xsave xsaveopt xsavec xsaves xgetbv1 avx fma f16c avx2 vaes vpclmulqdq xop "
+		{"-xsave", " xsave xsaveopt xsavec xsaves xgetbv1 pku avx fma f16c avx2 vaes vpclmulqdq xop "
 			   "fma4 avx512f avx512dq avx512ifma avx512pf avx512er avx512cd avx512bw "
 			   "avx512vl avx512vbmi avx512_vbmi2 avx512_vnni avx512_bitalg "
-			   "avx512_vpopcntdq avx512_4vnniw avx512_4fmaps avx512_vp2intersect "},
+			   "avx512_vpopcntdq avx512_4vnniw avx512_4fmaps avx512_vp2intersect "
+			   "shstk ibt "},
+		{"-xsaves", " xsaves shstk ibt "},
 		{"-aes", " aes vaes "},
 		{"-la57", " la57 "},
 		{"-ssse3", " ssse3 sse4_1 sse4_2 "},
@@ -238,6 +240,11 @@ static void host(void **state __unused)
 	mock_reset();
 	host_xcr0 = XCR0_X87 | XCR0_SSE;
 	assert_false(cpu_model_has(model_of("host"), GUEST_avx));
+	/* State of unknown size. */
+	mock_reset();
+	host_no_size = 9;
+	assert_false(cpu_model_has(model_of("host"), GUEST_pku));
+	assert_true(cpu_model_has(model_of("host"), GUEST_avx512f));
 	mock_reset();
 	cpu_model_withhold(GUEST_rdtscp);
 	assert_false(cpu_model_has(model_of("host"), GUEST_rdtscp));
@@ -264,7 +271,8 @@ static void control_register_4(void **state __unused)
 		{BIT(4), "pse"},	  {BIT(5), "pae"},	{BIT(7), "pge"},
 		{BIT(9), "fxsr"},	  {BIT(10), "sse"},	{BIT(11), "umip"},
 		{BIT(12), "la57"},	  {BIT(16), "fsgsbase"}, {BIT(18), "xsave"},
-		{BIT(20), "smep"},	  {BIT(21), "smap"},
+		{BIT(20), "smep"},	  {BIT(21), "smap"},	{BIT(22), "pku"},
+		{BIT(23), "shstk"},	  {BIT(23), "ibt"},
 	};
 	struct vm_cpu m = {0};
 	uint64_t all = BIT(8); /* PCE, which no CPUID bit offers */

@@ -541,6 +541,67 @@ static void test_failures(void **state)
 	assert_false(g.emul.shadow_ends);
 }
 
+/*
+ * With a shadow stack or branch tracking these mean more than their operands tell, and the guest
+ * may have either: none is emulated, nor what handles a shadow stack.
+ */
+static void test_control_transfers(void **state)
+{
+	static const struct {
+		const char *bytes;
+		unsigned len;
+	} refused[] = {
+#define BYTES(b) {b, sizeof(b) - 1}
+		BYTES("\xe8\0\0\0\0"),	       /* call */
+		BYTES("\xff\x16"),	       /* call [rsi] */
+		BYTES("\xff\x1e"),	       /* far call [rsi] */
+		BYTES("\xe9\0\0\0\0"),	       /* jmp */
+		BYTES("\xeb\0"),		       /* jmp, short */
+		BYTES("\x74\0"),		       /* jz */
+		BYTES("\xe2\0"),		       /* loop */
+		BYTES("\xff\x26"),	       /* jmp [rsi] */
+		BYTES("\xff\x2e"),	       /* far jmp [rsi] */
+		BYTES("\xc3"),		       /* ret */
+		BYTES("\xc2\x08\0"),	       /* ret 8 */
+		BYTES("\xcb"),		       /* far ret */
+		BYTES("\x48\xcf"),	       /* iretq */
+		BYTES("\xcd\x80"),	       /* int 0x80 */
+		BYTES("\x0f\x05"),	       /* syscall */
+		BYTES("\x48\x0f\x07"),	       /* sysretq */
+		BYTES("\x0f\x34"),	       /* sysenter */
+		BYTES("\x0f\x35"),	       /* sysexit */
+		BYTES("\xf3\x0f\x1e\xfa"),       /* endbr64 */
+		BYTES("\xf3\x48\x0f\x1e\xc8"),    /* rdsspq rax */
+		BYTES("\xf3\x48\x0f\xae\xe8"),    /* incsspq rax */
+		BYTES("\xf3\x0f\x01\x2e"),       /* rstorssp [rsi] */
+		BYTES("\xf3\x0f\x01\xea"),       /* saveprevssp */
+		BYTES("\xf3\x0f\x01\xe8"),       /* setssbsy */
+		BYTES("\xf3\x0f\xae\x36"),       /* clrssbsy [rsi] */
+		BYTES("\x48\x0f\x38\xf6\x06"),    /* wrssq [rsi], rax */
+		BYTES("\x66\x48\x0f\x38\xf5\x06"), /* wrussq [rsi], rax */
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(refused); i++) {
+		struct x86_state before;
+		enum insn_status decoded;
+		struct insn insn;
+		unsigned writes;
+
+		reset(INSN_MODE_64, 0x10000);
+		g.s.gpr[GPR_RSI] = g.s.gpr[GPR_RSP] = 0x10100;
+		before = g.s;
+		writes = g.writes;
+		decoded = insn_decode(&insn, (const uint8_t *)refused[i].bytes, refused[i].len,
+				      INSN_MODE_64);
+		if (decoded != INSN_UNSUPPORTED && decoded != INSN_UNDEFINED &&
+		    (decoded != INSN_OK || emulate(&g.emul, &insn) != EMUL_UNSUPPORTED))
+			fail_msg("number %u is emulated", i);
+		assert_memory_equal(&before, &g.s, sizeof(before));
+		assert_int_equal(g.writes, writes);
+	}
+}
+
 /* Whatever has to write where page tables change comes back as it was, but for REP. */
 static void test_retry(void **state)
 {
@@ -586,6 +647,7 @@ int main(void)
 		cmocka_unit_test(test_ports),	      cmocka_unit_test(test_port_permission),
 		cmocka_unit_test(test_push_pop),      cmocka_unit_test(test_fetch),
 		cmocka_unit_test(test_failures),      cmocka_unit_test(test_retry),
+		cmocka_unit_test(test_control_transfers),
 	};
 
 	return cmocka_run_group_tests_name("emulate", tests, NULL, NULL);

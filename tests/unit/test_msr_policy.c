@@ -25,6 +25,7 @@
 #define rows pvclock_rows
 #include "../../arch/x86/guest/pvclock.c"
 #undef rows
+#include "../../arch/x86/guest/cet.c"
 #include "../../arch/x86/guest/debugctl.c"
 #include "../../platform/lapic_msr.c"
 
@@ -48,6 +49,7 @@ NEVER(status_t, guest_write,
       (struct guest_mem * m __unused, uint64_t gpa __unused, const void *from __unused,
        size_t n __unused),
       0)
+NEVER(void, cpu_model_withhold, (enum guest_feature f __unused), )
 NEVER(void, lapic_reset, (struct lapic * l __unused), )
 NEVER(void, lapic_page_publish, (struct lapic * l __unused), )
 NEVER(uint32_t, lapic_read, (struct lapic * l __unused, uint32_t reg __unused), 0)

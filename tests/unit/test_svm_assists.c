@@ -17,6 +17,7 @@
 #define stgi()	   ((void)0)
 #define SOCLE_SVM_INSN_H
 #include "../../arch/x86/svm/exits.c"
+#include "../../arch/x86/svm/cet.c"
 #include "../../arch/x86/guest/fetch.c"
 #include "../../arch/x86/guest/insn.c"
 #include "../../arch/x86/guest/insn_table.c"
@@ -70,6 +71,14 @@ void x86_raise(struct x86_vcpu *v __unused, uint8_t vector)
 
 static bool wakes, written_back;
 static unsigned prepared, given_way; /* calls of svm_prepare(), sched_give_way() */
+static unsigned looked_for_iret;
+
+/* The place of the HLT is what tells. */
+void svm_look_for_iret(struct svm_vcpu *s __unused)
+{
+	assert_int_equal(vmcb.rip, 0x1000);
+	looked_for_iret++;
+}
 
 int svm_prepare(struct svm_vcpu *s)
 {
@@ -83,10 +92,11 @@ void svm_write_back(struct svm_vcpu *s)
 	s->x.dirty = 0;
 }
 
-bool x86_vcpu_awake(struct x86_vcpu *v)
+bool x86_vcpu_halt(struct x86_vcpu *v, bool interrupts)
 {
-	assert_true(v->halted);
 	assert_int_equal(vmcb.rip, 0x1004);
+	assert_int_equal(looked_for_iret, guest.watches);
+	v->halted_if = interrupts;
 	v->halted = !wakes;
 	v->dirty = wakes ? 0 : X86_SEG;
 	return wakes;
@@ -165,7 +175,7 @@ static int setup(void **state __unused)
 	guest.next_rip = true;
 	vmcb.rip = 0x1000;
 	vmcb.next_rip = 0x1004;
-	faults = decoded_by_hand = accesses = prepared = given_way = 0;
+	faults = decoded_by_hand = accesses = prepared = given_way = looked_for_iret = 0;
 	written_back = false;
 	access_done = true;
 	return 0;
@@ -261,6 +271,7 @@ static void halt(void **state __unused)
 	setup(NULL);
 	vmcb.exit_code = SVM_EXIT_HLT;
 	wakes = true;
+	guest.watches = true;
 	assert_int_equal(svm_exit(&guest), 0);
 	assert_int_equal(prepared, 1);
 }

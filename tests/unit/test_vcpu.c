@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A vCPU that is not running: INIT, start-up IPIs, HLT and what ends it; and the vendor's choice.
+ * libs: -lpthread
  */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 #include "panic_mock.h"
@@ -102,11 +105,14 @@ static uint8_t source_startup(struct x86_vcpu *vcpu)
 /* What the vendor's reset leaves behind (SDM vol. 3, table 9-1), as far as it matters here. */
 enum { RESET_RIP = 0xfff0, RESET_CS = 0xf000, RESET_DS = 0x1234, RESET_RAX = 0x77 };
 
+static uint64_t held_cr0; /* by the vendor */
+
 static void mock_reset(struct x86_vcpu *vcpu, bool init)
 {
 	assert_ptr_equal(vcpu, &v);
 	assert_true(init);
 	assert_int_equal(v.avail | v.dirty, 0);
+	held_cr0 = CR0_ET | CR0_NW | CR0_CD;
 	resets++;
 	others_ask();
 }
@@ -118,6 +124,8 @@ static void mock_load(struct x86_vcpu *vcpu, uint32_t groups)
 	loaded |= groups;
 	if (groups & X86_RIP)
 		v.state.rip = RESET_RIP;
+	if (groups & X86_CR)
+		v.state.cr0 = held_cr0;
 	if (groups & X86_SEG) {
 		v.state.seg[SEG_CS].selector = RESET_CS;
 		v.state.seg[SEG_CS].base = 0xffff0000;
@@ -187,6 +195,7 @@ static void run(void)
 {
 	assert_true(awake_after(VCPU_REQ_STARTUP));
 	v.base.requests = 0;
+	v.avail = v.dirty = 0;
 	startups = 0;
 }
 
@@ -269,7 +278,8 @@ static void init_stops(void **state __unused)
 	assert_int_equal(resets, 1);
 	assert_int_equal(closes, 1);
 	assert_int_equal(v.state.gpr[0], 0);
-	assert_int_equal(v.avail | v.dirty, 0);
+	assert_int_equal(v.avail, X86_CR);
+	assert_int_equal(v.dirty, X86_CR);
 	assert_int_equal(v.events.nmi_pending, 0);
 	assert_false(v.events.exception_valid);
 	/* SDM vol. 3, table 9-1: these stay. */
@@ -286,6 +296,26 @@ static void init_stops(void **state __unused)
 	assert_true(v.waits_for_sipi);
 	assert_true(awake_after(VCPU_REQ_STARTUP));
 	assert_int_equal(v.state.seg[SEG_CS].selector, 0x9a00);
+}
+
+/* SDM vol. 3, table 9-1, note 2: CD and NW stay, wherever they are kept. */
+static void init_keeps_cache_bits(void **state __unused)
+{
+	static const uint32_t cached[] = {0, CR0_CD, CR0_CD | CR0_NW};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(cached); i++) {
+		run();
+		held_cr0 = 0x80050033 | cached[i];
+		assert_false(awake_after(VCPU_REQ_INIT));
+		assert_int_equal(v.state.cr0, 0x10 | cached[i]);
+		run();
+		v.avail = v.dirty = X86_CR;
+		v.state.cr0 = 0x80050033 | cached[i];
+		held_cr0 = ~0ull;
+		assert_false(awake_after(VCPU_REQ_INIT));
+		assert_int_equal(v.state.cr0, 0x10 | cached[i]);
+		assert_true(v.dirty & X86_CR);
+	}
 }
 
 static void init_ends_halt(void **state __unused)
@@ -308,7 +338,7 @@ static void init_and_startup_at_once(void **state __unused)
 	assert_false(v.waits_for_sipi);
 	assert_int_equal(v.state.rip, 0);
 	assert_int_equal(v.state.seg[SEG_CS].base, 0x9a000);
-	assert_int_equal(v.dirty, X86_SEG | X86_RIP);
+	assert_int_equal(v.dirty, X86_SEG | X86_RIP | X86_CR);
 }
 
 /* Whoever sends INIT and start-up does not wait in between until the first was served. */
@@ -332,6 +362,101 @@ static void init_while_startup_is_served(void **state __unused)
 	assert_false(x86_vcpu_awake(&v));
 	assert_int_equal(inits, 1);
 	assert_true(v.waits_for_sipi);
+}
+
+enum { RACES = 5000, LOOKS = 1000000 };
+static unsigned asked, served; /* rounds that are through */
+
+/* A start-up IPI that comes too late for a CPU that runs, and an INIT behind it, as they are sent.
+ */
+static void *send(void *unused __unused)
+{
+	for (unsigned i = 1; i <= RACES; i++) {
+		__atomic_fetch_or(&v.base.requests, VCPU_REQ_STARTUP, __ATOMIC_SEQ_CST);
+		for (unsigned n = 0; n < i % 16; n++)
+			barrier();
+		__atomic_fetch_and(&v.base.requests, ~(uint32_t)VCPU_REQ_STARTUP, __ATOMIC_SEQ_CST);
+		__atomic_fetch_or(&v.base.requests, VCPU_REQ_INIT, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&asked, i, __ATOMIC_RELEASE);
+		while (__atomic_load_n(&served, __ATOMIC_ACQUIRE) < i)
+			sched_yield();
+	}
+	return NULL;
+}
+
+/* An INIT takes back a start-up from before it, whenever the CPU looks. */
+static void init_after_startup(void **state __unused)
+{
+	unsigned started = 0;
+	pthread_t sender;
+	uint32_t requests;
+	bool last;
+
+	run();
+	asked = served = 0;
+	assert_int_equal(pthread_create(&sender, NULL, send, NULL), 0);
+	for (unsigned i = 1; i <= RACES; i++) {
+		do {
+			last = __atomic_load_n(&asked, __ATOMIC_ACQUIRE) == i;
+			if (!x86_take_requests(&v, &requests))
+				x86_vcpu_awake(&v);
+		} while (!last);
+		started += !v.waits_for_sipi;
+		v.waits_for_sipi = false;
+		v.base.requests = 0;
+		__atomic_store_n(&served, i, __ATOMIC_RELEASE);
+	}
+	pthread_join(sender, NULL);
+	assert_int_equal(inits, RACES);
+	assert_int_equal(started, 0);
+}
+
+static bool watched; /* often enough */
+
+/* Counts how often the start-up IPI is not where it was put. */
+static void *watch(void *missing)
+{
+	for (unsigned i = 0; i < LOOKS; i++)
+		*(unsigned *)missing +=
+			!(__atomic_load_n(&v.base.requests, __ATOMIC_RELAXED) & VCPU_REQ_STARTUP);
+	__atomic_store_n(&watched, true, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+/* Not for a moment is it missing, in which an INIT would not find it. */
+static void startup_is_left_alone(void **state __unused)
+{
+	unsigned missing = 0;
+	pthread_t watcher;
+	uint32_t requests;
+
+	watched = false;
+	v.base.requests = VCPU_REQ_STARTUP;
+	assert_int_equal(pthread_create(&watcher, NULL, watch, &missing), 0);
+	while (!__atomic_load_n(&watched, __ATOMIC_RELAXED))
+		assert_false(x86_take_requests(&v, &requests));
+	pthread_join(watcher, NULL);
+	assert_int_equal(missing, 0);
+}
+
+static void requests_before_an_entry(void **state __unused)
+{
+	const uint32_t others = VCPU_REQ_EVENT | VCPU_REQ_FLUSH | VCPU_REQ_NMI | VCPU_REQ_AGAIN;
+	uint32_t requests;
+
+	v.base.requests = others;
+	assert_true(x86_take_requests(&v, &requests));
+	assert_int_equal(requests, others);
+	assert_int_equal(v.base.requests, 0);
+	v.base.requests = others | VCPU_REQ_LEAVE;
+	assert_false(x86_take_requests(&v, &requests));
+	assert_int_equal(v.base.requests, others);
+	v.base.requests = others | VCPU_REQ_INIT;
+	assert_false(x86_take_requests(&v, &requests));
+	assert_int_equal(v.base.requests, others | VCPU_REQ_INIT);
+	v.base.requests = others | VCPU_REQ_STARTUP;
+	assert_false(x86_take_requests(&v, &requests));
+	assert_int_equal(v.base.requests, others | VCPU_REQ_STARTUP);
 }
 
 /* The boot processor would go on in firmware, which there is none of. */
@@ -366,6 +491,27 @@ static void halted_with_interrupts(void **state __unused)
 	assert_false(v.halted);
 	/* So that the entry takes it. */
 	assert_true(v.base.requests & VCPU_REQ_AGAIN);
+}
+
+/* What came before it slept, or is for a moment when it does not run. */
+static void halting(void **state __unused)
+{
+	run();
+	assert_false(x86_vcpu_halt(&v, true));
+	assert_true(v.halted && v.halted_if);
+	irq = 0x40;
+	assert_false(x86_vcpu_halt(&v, false));
+	assert_true(v.halted && !v.halted_if);
+	assert_true(x86_vcpu_halt(&v, true));
+	assert_false(v.halted);
+	assert_int_equal(v.base.requests, VCPU_REQ_AGAIN);
+	irq = -1;
+	v.base.requests = VCPU_REQ_INIT | VCPU_REQ_STARTUP | VCPU_REQ_AGAIN;
+	assert_false(x86_vcpu_halt(&v, true));
+	assert_int_equal(v.base.requests, VCPU_REQ_INIT | VCPU_REQ_STARTUP);
+	assert_int_equal(inits + startups, 0);
+	v.base.requests = VCPU_REQ_NMI;
+	assert_true(x86_vcpu_halt(&v, false));
 }
 
 static void halted_until_the_timer(void **state __unused)
@@ -460,12 +606,17 @@ int main(void)
 		cmocka_unit_test_setup(startup_starts, setup),
 		cmocka_unit_test_setup(second_startup_is_ignored, setup),
 		cmocka_unit_test_setup(init_stops, setup),
+		cmocka_unit_test_setup(init_keeps_cache_bits, setup),
 		cmocka_unit_test_setup(init_ends_halt, setup),
 		cmocka_unit_test_setup(init_and_startup_at_once, setup),
 		cmocka_unit_test_setup(startup_while_init_is_served, setup),
 		cmocka_unit_test_setup(init_while_startup_is_served, setup),
+		cmocka_unit_test_setup(init_after_startup, setup),
+		cmocka_unit_test_setup(startup_is_left_alone, setup),
+		cmocka_unit_test_setup(requests_before_an_entry, setup),
 		cmocka_unit_test_setup(init_of_the_first_resets, setup),
 		cmocka_unit_test_setup(halted_with_interrupts, setup),
+		cmocka_unit_test_setup(halting, setup),
 		cmocka_unit_test_setup(halted_until_the_timer, setup),
 		cmocka_unit_test_setup(halted_without_interrupts, setup),
 		cmocka_unit_test_setup(awake_takes_nothing, setup),

@@ -9,10 +9,16 @@
 #include "vmx_cpu_mock.h"
 #include "../../lib/format.c"
 #include "../../arch/x86/vmx/controls.c"
+#include "../../arch/x86/vmx/cet.c"
 
 struct cpu_info cpu_info;
 
 bool vendor_no_apicv;
+
+/* Not used here: the VMCS has a test of its own. */
+void vmx_make_current(struct vmx_vcpu *s __unused)
+{
+}
 
 static char why[160];
 static uint64_t offered_primary, offered_secondary; /* what vmx_apicv_offered() was asked */
@@ -245,6 +251,36 @@ static void ept_pointer(void **state __unused)
 	assert_int_equal(vmx_caps.eptp_bits, 0x1e);
 }
 
+/* S_CET and the others can be switched at entries and exits, and #CP can be injected. */
+static void control_flow_enforcement(void **state __unused)
+{
+	static const struct {
+		uint32_t msr;
+		uint64_t bit;
+	} needs[] = {
+		{MSR_VMX_TRUE_ENTRY_CTLS, BIT(20)},
+		{MSR_VMX_TRUE_EXIT_CTLS, BIT(28)},
+	};
+
+	/* The CPU of setup() checks error codes by its own table. */
+	assert_true(probe());
+	assert_false(vmx_caps.cet);
+	setup(NULL);
+	*cpu_msr(MSR_VMX_BASIC) |= BIT(56);
+	assert_true(probe());
+	assert_true(vmx_caps.cet);
+	/* On only for guests that have it. */
+	assert_false(vmx_caps.entry & BIT(20));
+	assert_false(vmx_caps.exit & BIT(28));
+	for (unsigned i = 0; i < ARRAY_SIZE(needs); i++) {
+		setup(NULL);
+		*cpu_msr(MSR_VMX_BASIC) |= BIT(56);
+		take_away(needs[i].msr, needs[i].bit);
+		assert_true(probe());
+		assert_false(vmx_caps.cet);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -255,6 +291,7 @@ int main(void)
 		cmocka_unit_test_setup(no_secondary_register, setup),
 		cmocka_unit_test_setup(what_we_like, setup),
 		cmocka_unit_test_setup(apic_virtualization, setup),
+		cmocka_unit_test_setup(control_flow_enforcement, setup),
 		cmocka_unit_test_setup(ept_pointer, setup),
 	};
 

@@ -286,6 +286,7 @@ static void cr4_goes_by_cpuid(void **state __unused)
 		for (unsigned bit = 0; bit < 64; bit++) {
 			setup(NULL);
 			model.cr4 = BIT(allowed);
+			guest.x.state.cr0 |= CR0_WP; /* CET wants it */
 			/* PCIDs need more than CPUID. */
 			assert_int_equal(mov(4, BIT(bit)), bit == allowed && BIT(bit) != pcide);
 		}
@@ -361,6 +362,30 @@ static void what_flushes(void **state __unused)
 	assert_true(flushed());
 }
 
+/* CR4.CET and CR0.WP: neither without the other, where the write comes to us (SDM vol. 3, 2.5). */
+static void cet_and_write_protection(void **state __unused)
+{
+	const uint64_t wp = BIT(16), cet = BIT(23);
+
+	model.cr4 |= cet;
+	assert_false(mov(4, cet));
+	assert_true(mov(0, PROTECTED | wp));
+	assert_true(mov(4, cet));
+	assert_false(mov(0, PROTECTED));
+	assert_false(mov(0, PROTECTED | CR0_CD));
+	assert_true(mov(0, PROTECTED | wp | CR0_CD));
+	assert_true(mov(4, cet | CR4_TSD));
+	assert_true(mov(4, 0));
+	assert_true(mov(0, PROTECTED));
+	/* Neither costs an exit by itself: they are the guest's own. */
+	assert_int_equal(VMX_CR0_HOST_OWNED & wp, 0);
+	assert_int_equal(vmx_cr4_host_owned(&guest.x) & cet, 0);
+	model.cr4 &= ~cet;
+	assert_int_equal(vmx_cr4_host_owned(&guest.x) & cet, cet);
+	assert_true(mov(0, PROTECTED | wp));
+	assert_false(mov(4, cet));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -371,6 +396,7 @@ int main(void)
 		cmocka_unit_test_setup(into_long_mode_and_out, setup),
 		cmocka_unit_test_setup(pdptes_are_checked, setup),
 		cmocka_unit_test_setup(cr4_goes_by_cpuid, setup),
+		cmocka_unit_test_setup(cet_and_write_protection, setup),
 		cmocka_unit_test_setup(cr4_in_long_mode, setup),
 		cmocka_unit_test_setup(pcids, setup),
 		cmocka_unit_test_setup(what_flushes, setup),

@@ -229,6 +229,7 @@ static void interrupted_deliveries(void **state __unused)
 		{0x80000202, 0x80000202}, /* NMI */
 		{0x80000306, 0x80000306}, /* #UD */
 		{0x80000b0e, 0x80000b0e}, /* #PF */
+		{0x80000b15, 0x80000b15}, /* #CP */
 		{0x80001306, 0x80000306}, /* bit 12 has no meaning there */
 		/* INT n, INT1, INT3 and INTO are executed again. */
 		{0x80000480, 0}, {0x80000501, 0}, {0x80000603, 0}, {0x80000604, 0},
@@ -245,7 +246,7 @@ static void interrupted_deliveries(void **state __unused)
 		assert_int_equal(guest.x.events.retry_valid, !!each[i].injected);
 		assert_int_equal(enter(), each[i].injected);
 		assert_int_equal(vmcs[VMCS_ENTRY_EXCEPTION_ERROR],
-				 each[i].injected == 0x80000b0e ? 0x15 : 0xaa);
+				 each[i].injected & INTR_INFO_HAS_ERROR ? 0x15 : 0xaa);
 		assert_int_equal(enter(), 0);
 		assert_int_equal(guest.x.stats.reinjected, !!each[i].injected);
 	}

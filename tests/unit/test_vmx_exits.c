@@ -311,6 +311,21 @@ static void halt(void **state __unused)
 	assert_false(guest.x.halted);
 }
 
+/* Only the CPU knows that an IRET unblocked NMIs; it is asked only if they were blocked. */
+static void halt_after_nmi(void **state __unused)
+{
+	guest.x.events.nmi_blocked = true;
+	leave_for(VMX_EXIT_HLT);
+	assert_true(woken_with_nmis);
+	guest.x.events.nmi_blocked = true;
+	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = BLOCKING_NMI;
+	leave_for(VMX_EXIT_HLT);
+	assert_false(woken_with_nmis);
+	guest.x.events.nmi_blocked = false;
+	leave_for(VMX_EXIT_HLT);
+	assert_true(woken_with_nmis);
+}
+
 /* Behind the PAUSE, and out, if the scheduler knows somebody else. */
 static void pause_loop(void **state __unused)
 {
@@ -393,6 +408,7 @@ int main(void)
 		cmocka_unit_test_setup(exceptions, setup),
 		cmocka_unit_test_setup(iret_that_faulted, setup),
 		cmocka_unit_test_setup(halt, setup),
+		cmocka_unit_test_setup(halt_after_nmi, setup),
 		cmocka_unit_test_setup(pause_loop, setup),
 		cmocka_unit_test_setup(refused_instructions, setup),
 		cmocka_unit_test_setup(ends_of_a_guest, setup),

@@ -65,6 +65,14 @@ static struct x86_vcpu v = {.base.vm = &vm};
 static struct x86_exception x;
 static uint64_t gpa;
 
+static uint32_t pkru;
+
+uint32_t context_pkru(void)
+{
+	assert_true(v.state.cr4 & CR4_PKE);
+	return pkru;
+}
+
 /* Guest-physical address of table @n. */
 #define TABLE(n)   (RAM + (uint64_t)(n)*PAGE_SIZE)
 #define ALL_RIGHTS (P | RW | US)
@@ -570,6 +578,54 @@ static void hostile_tables(void **state __unused)
 	}
 }
 
+/* SDM vol. 3, 4.6.2 and 4.7: for each key, right, privilege and kind of access. */
+static void protection_keys(void **state __unused)
+{
+	const uint64_t la = 0x123;
+
+	for (unsigned key = 0; key < 16; key++) {
+		mode_long(CR4_PKE);
+		*entry(0, 0) = TABLE(1) | ALL_RIGHTS;
+		*entry(1, 0) = TABLE(2) | ALL_RIGHTS | 0xfull << 59; /* keys are in leaves only */
+		*entry(2, 0) = TABLE(3) | ALL_RIGHTS;
+		*entry(3, 0) = 0x8000 | ALL_RIGHTS | (uint64_t)key << 59;
+		pkru = ~(3u << 2 * key); /* all others are denied everything */
+		translates(la, 0, 0x8123);
+		translates(la, EMUL_USER | EMUL_WRITE, 0x8123);
+		pkru = 1u << 2 * key; /* no access */
+		faults(la, 0, 0x21);
+		faults(la, EMUL_USER, 0x25);
+		faults(la, EMUL_WRITE, 0x23);
+		faults(la, EMUL_USER | EMUL_WRITE, 0x27);
+		translates(la, EMUL_USER | EMUL_FETCH, 0x8123);
+		pkru = 2u << 2 * key; /* no write */
+		translates(la, 0, 0x8123);
+		translates(la, EMUL_USER, 0x8123);
+		faults(la, EMUL_WRITE, 0x23);
+		faults(la, EMUL_USER | EMUL_WRITE, 0x27);
+		v.state.cr0 &= ~(uint64_t)CR0_WP;
+		translates(la, EMUL_WRITE, 0x8123);
+		faults(la, EMUL_USER | EMUL_WRITE, 0x27);
+		v.state.cr0 |= CR0_WP;
+		/* The key counts also where something else denies it. */
+		*entry(3, 0) &= ~(uint64_t)RW;
+		faults(la, EMUL_USER | EMUL_WRITE, 0x27);
+		pkru = 0;
+		faults(la, EMUL_USER | EMUL_WRITE, 0x7);
+		/* Supervisor pages have none. */
+		pkru = UINT32_MAX;
+		*entry(3, 0) = 0x8000 | P | RW | (uint64_t)key << 59;
+		translates(la, EMUL_WRITE, 0x8123);
+		*entry(3, 0) |= US;
+		*entry(0, 0) &= ~(uint64_t)US;
+		translates(la, EMUL_WRITE, 0x8123);
+		/* Nor has anything while they are off. */
+		*entry(0, 0) |= US;
+		v.state.cr4 &= ~(uint64_t)CR4_PKE;
+		translates(la, EMUL_USER | EMUL_WRITE, 0x8123);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -590,6 +646,7 @@ int main(void)
 		cmocka_unit_test(trail_of_the_last_attempt),
 		cmocka_unit_test(tables_outside_memory),
 		cmocka_unit_test(hostile_tables),
+		cmocka_unit_test(protection_keys),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,7 +92,8 @@ void vmx_interrupted(struct vmx_vcpu *s, uint32_t info)
 
 /* Handlers of meanings. */
 static bool msr_ok, xsetbv_ok, wakes;
-static bool woken_with_interrupts; /* x.halted_if when it was asked whether it wakes */
+static bool woken_with_interrupts; /* with what it was asked whether it wakes */
+static bool woken_with_nmis;	   /* likewise: not blocked */
 static unsigned given_way;	   /* calls of sched_give_way() */
 static unsigned msr_accesses, msr_faults, cpuids, string_ios, port_ins, port_outs, cr_accesses;
 static uint16_t port_last;
@@ -160,13 +161,13 @@ int vmx_exit_cr_access(struct vmx_vcpu *s __unused)
 	return 0;
 }
 
-bool x86_vcpu_awake(struct x86_vcpu *v)
+bool x86_vcpu_halt(struct x86_vcpu *v, bool interrupts)
 {
 	assert_ptr_equal(v, &guest.x);
 	/* What it wakes to is the next instruction. */
-	assert_true(v->halted);
 	assert_true((v->dirty & X86_RIP ? v->state.rip : vmcs[VMCS_GUEST_RIP]) > 0x1000);
-	woken_with_interrupts = v->halted_if;
+	woken_with_interrupts = interrupts;
+	woken_with_nmis = !v->events.nmi_blocked;
 	v->halted = !wakes;
 	if (wakes)
 		vcpu_request_self(&v->base, VCPU_REQ_AGAIN);

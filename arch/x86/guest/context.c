@@ -4,6 +4,7 @@
 #include "socle/cpu/features.h"
 #include "socle/cpu/regs.h"
 #include "socle/cpu/xstate.h"
+#include "socle/guest/cet.h"
 #include "socle/guest/context.h"
 #include "socle/guest/cpuid.h"
 #include "socle/mm/frames.h"
@@ -62,13 +63,14 @@ void context_cpu_on(void)
 	cr0_write((cr0_read() & ~(uint64_t)(CR0_TS | CR0_EM)) | CR0_MP | CR0_NE);
 	cr4_write(cr4_read() | CR4_OSFXSR | CR4_OSXMMEXCPT);
 	*h = (struct holder){0};
+	cet_cpu_on();
 	if (!cpu_has(CPU_XSAVE))
 		return;
 	cr4_write(cr4_read() | CR4_OSXSAVE);
 	machine_xcr0 = cpuid(0xd, 0).eax & XCR0_VIRTUALIZED;
 	has_xsaveopt = cpuid(0xd, 1).eax & BIT(0);
 	has_xss = cpuid(0xd, 1).eax & BIT(3);
-	machine_xss = has_xss ? cpuid(0xd, 1).ecx & XSS_VIRTUALIZED : 0;
+	machine_xss = has_xss ? cpuid(0xd, 1).ecx & XSS_VIRTUALIZED & ~XSS_BY_MSR : 0;
 	if (has_xss)
 		msr_write(MSR_XSS, 0);
 	xcomp_bv = XCOMP_BV_COMPACTED | machine_xcr0 | machine_xss;
@@ -85,7 +87,7 @@ static uint64_t user_state(const struct x86_vcpu *v)
 
 static uint64_t supervisor_state(const struct x86_vcpu *v)
 {
-	return v->cpuid->xss;
+	return v->cpuid->xss & ~XSS_BY_MSR;
 }
 
 static uint32_t area_size(const struct x86_vcpu *v)
@@ -166,6 +168,7 @@ static void save(struct holder *h)
 		fxsave(v->fpu);
 	if (cpu_has(CPU_RDTSCP))
 		v->tsc_aux = msr_read(MSR_TSC_AUX);
+	cet_save(v);
 	breakpoints_read(v->dr);
 	h->vcpu = NULL;
 }
@@ -191,6 +194,7 @@ static void restore(struct holder *h, struct x86_vcpu *v)
 		fxrstor(v->fpu);
 	if (cpu_has(CPU_RDTSCP))
 		msr_write_ns(MSR_TSC_AUX, v->tsc_aux);
+	cet_restore(v);
 	breakpoints_write(v->dr);
 	h->vcpu = v;
 }
@@ -214,6 +218,18 @@ void context_release(struct x86_vcpu *v)
 		save(h);
 }
 
+/* With CR4.PKE for a moment: it guards only user pages, of which we have none. */
+uint32_t context_pkru(void)
+{
+	uint64_t cr4 = cr4_read();
+	uint32_t pkru;
+
+	cr4_write(cr4 | CR4_PKE);
+	pkru = rdpkru();
+	cr4_write(cr4);
+	return pkru;
+}
+
 void context_set_xss(struct x86_vcpu *v, uint64_t xss)
 {
 	struct holder *h = holder();
@@ -226,6 +242,10 @@ void context_set_xss(struct x86_vcpu *v, uint64_t xss)
 void context_init(struct x86_vcpu *v)
 {
 	context_set_xss(v, 0);
+	memset(v->dr, 0, sizeof(v->dr));
+	if (holder()->vcpu == v)
+		breakpoints_write(v->dr);
+	cet_init(v, holder()->vcpu == v);
 }
 
 void context_reset(struct x86_vcpu *v)
@@ -249,5 +269,6 @@ void context_reset(struct x86_vcpu *v)
 	v->xcr0 = XCR0_X87;
 	v->xss = 0;
 	v->tsc_aux = 0;
+	cet_reset(v);
 	memset(v->dr, 0, sizeof(v->dr));
 }

@@ -36,7 +36,7 @@ static const struct cpuid_policy policies[] = {
 	/* Signature; brand index, CLFLUSH size. */
 	{.leaf = 1, .pass = {ALL, 0xffff, 0, 0}, .dynamic = CPUID_DYN_1, .repeats = true},
 	{.leaf = 4, .more = 4, .pass = {CACHE_EAX, ALL, ALL, MASK(2, 0)}}, /* caches on Intel */
-	{.leaf = 7},
+	{.leaf = 7, .dynamic = CPUID_DYN_7},
 	{.leaf = 0xb, .subleaf = 0, .dynamic = CPUID_DYN_B},
 	{.leaf = 0xb, .subleaf = 1, .dynamic = CPUID_DYN_B},
 	{.leaf = LEAF_XSAVE, .dynamic = CPUID_DYN_D0, .needs = GUEST_xsave},
@@ -87,6 +87,18 @@ static uint8_t *slot_of(struct guest_cpuid *t, uint32_t leaf)
 	}
 }
 
+/*
+ * Size of a component of control-flow enforcement, CET_U or CET_S, and that it is one of IA32_XSS
+ * (SDM vol. 1, 13.5.9). Bochs 2.7 does not list them.
+ */
+static struct cpuid cet_component(uint32_t subleaf)
+{
+	enum { CET_U = 11, U_CET_AND_PL3_SSP = 16, PL0_TO_PL2_SSP = 24 };
+
+	return (struct cpuid){.eax = subleaf == CET_U ? U_CET_AND_PL3_SSP : PL0_TO_PL2_SSP,
+			      .ecx = 1};
+}
+
 /* Parts of leaves that are neither features nor the host's. */
 static void fix_up(const struct guest_cpuid *t, struct cpuid *r, uint32_t leaf, uint32_t subleaf)
 {
@@ -103,6 +115,8 @@ static void fix_up(const struct guest_cpuid *t, struct cpuid *r, uint32_t leaf, 
 			*r = (struct cpuid){.eax = r->eax, .ecx = t->xss, .edx = t->xss >> 32};
 		else if (!((t->xcr0 | t->xss) & BIT(subleaf)))
 			*r = (struct cpuid){0};
+		else if (t->xss & BIT(subleaf))
+			*r = cet_component(subleaf);
 		break;
 	case LEAF_HYPERVISOR:
 		r->eax = LEAF_TIMING;
@@ -226,6 +240,11 @@ static void apply_dynamic(struct x86_vcpu *v, const struct cpuid_entry *e, uint3
 		r->ebx |= v->base.id << 24;
 		if ((v->state.cr4 & CR4_OSXSAVE) && (r->ecx & B(26)))
 			r->ecx |= B(27);
+		break;
+	case CPUID_DYN_7:
+		x86_load(v, X86_CR);
+		if ((v->state.cr4 & CR4_PKE) && (r->ecx & B(3)))
+			r->ecx |= B(4);
 		break;
 	case CPUID_DYN_B:
 		r->ecx = (r->ecx & ~0xffu) | (subleaf & 0xff);

@@ -27,6 +27,7 @@ static const struct {
 	{GUEST_xsave, XCR0_X87 | XCR0_SSE},
 	{GUEST_avx, XCR0_AVX},
 	{GUEST_avx512f, XCR0_AVX512},
+	{GUEST_pku, XCR0_PKRU},
 };
 
 /* Bits of CR4 that a guest may set, by the feature that offers them (SDM vol. 3, 2.5). */
@@ -38,8 +39,11 @@ static const struct {
 	{GUEST_pse, CR4_PSE}, {GUEST_pae, CR4_PAE}, {GUEST_pge, CR4_PGE},
 	{GUEST_fxsr, CR4_OSFXSR}, {GUEST_sse, CR4_OSXMMEXCPT}, {GUEST_umip, CR4_UMIP},
 	{GUEST_la57, CR4_LA57}, {GUEST_fsgsbase, CR4_FSGSBASE}, {GUEST_xsave, CR4_OSXSAVE},
-	{GUEST_smep, CR4_SMEP}, {GUEST_smap, CR4_SMAP},
+	{GUEST_smep, CR4_SMEP}, {GUEST_smap, CR4_SMAP}, {GUEST_pku, CR4_PKE},
+	{GUEST_shstk, CR4_CET}, {GUEST_ibt, CR4_CET},
 };
+
+enum { XCR0_FURTHER = 2 }; /* the first component that has a subleaf of leaf 0xD */
 
 static struct vm_cpu withheld;
 
@@ -80,15 +84,25 @@ static uint64_t real_xcr0(void)
 	return d.eax | (uint64_t)d.edx << 32;
 }
 
+/* That the machine can save these, and says how: Bochs 2.7 has PKRU and no subleaf for it. */
+static bool can_save(uint64_t which)
+{
+	if (which & ~real_xcr0())
+		return false;
+	for (unsigned i = XCR0_FURTHER; i < 64; i++)
+		if ((which & BIT(i)) && !real_cpuid(0xd, i).eax)
+			return false;
+	return true;
+}
+
 static bool really_has(enum guest_feature f)
 {
 	const struct guest_feature_row *r = &guest_features[f];
 	struct cpuid c = real_cpuid(r->leaf, r->subleaf);
-	uint64_t needed = components_of(f);
 
 	if (r->flags & GF_OWN)
 		return true;
-	if (!(reg_of(&c, r->reg) >> r->bit & 1) || (real_xcr0() & needed) != needed)
+	if (!(reg_of(&c, r->reg) >> r->bit & 1) || !can_save(components_of(f)))
 		return false;
 	/* Of AMD's topology extensions all or nothing. */
 	return f != GUEST_topoext || cpuid_topology_extensions();
@@ -174,11 +188,22 @@ uint64_t cpu_model_xcr0(const struct vm_cpu *m)
 
 uint64_t cpu_model_xss(const struct vm_cpu *m)
 {
+	const uint64_t cet = XSS_CET_U | XSS_CET_S;
 	struct cpuid d = real_cpuid(0xd, 1);
+	uint64_t listed = d.ecx | (uint64_t)d.edx << 32;
 
 	if (!cpu_model_has(m, GUEST_xsaves))
 		return 0;
-	return (d.ecx | (uint64_t)d.edx << 32) & XSS_VIRTUALIZED;
+	/* Bochs 2.7 has these and does not list them; cet_probe() has asked the MSR. */
+	if (cpu_model_has(m, GUEST_shstk) || cpu_model_has(m, GUEST_ibt))
+		listed |= cet;
+	else
+		listed &= ~cet;
+	/* What has no size is not saved, unless MSR by MSR. */
+	for (unsigned i = XCR0_FURTHER; i < 64; i++)
+		if ((listed & ~XSS_BY_MSR & BIT(i)) && !real_cpuid(0xd, i).eax)
+			listed &= ~BIT(i);
+	return listed & XSS_VIRTUALIZED;
 }
 
 uint64_t cpu_model_cr4(const struct vm_cpu *m)

@@ -11,12 +11,16 @@ static const struct vm_msr_filter *filter_of(const struct x86_vcpu *v)
 	return &v->base.vm->settings.msr;
 }
 
+static bool has_bit(const struct x86_vcpu *v, const struct cpuid_bit *b)
+{
+	return b->used && cpuid_guest_bit(v->cpuid, b->leaf, b->reg, b->bit);
+}
+
 static bool in_model(const struct x86_vcpu *v, const struct msr_policy *p)
 {
 	if (p->needs.feature)
 		return cpuid_guest_has(v->cpuid, p->needs.feature);
-	return !p->needs.used ||
-	       cpuid_guest_bit(v->cpuid, p->needs.leaf, p->needs.reg, p->needs.bit);
+	return !p->needs.used || has_bit(v, &p->needs) || has_bit(v, &p->or_needs);
 }
 
 /* @access, if the filter denies it for no register of @p; else 0. */

@@ -46,15 +46,20 @@ void x86_vcpu_reset(struct x86_vcpu *v)
 }
 
 /*
- * SDM vol. 3, table 9-1: registers as at power-on, but MSRs, the TSC and the x87 and SSE state
- * stay. The boot processor would go on in firmware, which there is none of: the guest restarts.
+ * SDM vol. 3, table 9-1; APM vol. 2, table 14-1: registers as at power-on, but CR0.CD and NW, most
+ * MSRs, the TSC, XCR0 and the x87 and vector registers stay. The boot processor would go on in
+ * firmware, which there is none of: the guest restarts.
  */
 static void init(struct x86_vcpu *v)
 {
+	uint64_t kept;
+
 	if (v->base.id == 0) {
 		vm_reset(v->base.vm);
 		return;
 	}
+	x86_load(v, X86_CR);
+	kept = v->state.cr0 & (CR0_CD | CR0_NW);
 	memset(&v->state, 0, sizeof(v->state));
 	v->avail = v->dirty = 0;
 	events_init(v);
@@ -64,6 +69,9 @@ static void init(struct x86_vcpu *v)
 	v->halted = false;
 	v->waits_for_sipi = true;
 	vendor->vcpu_reset(v, true);
+	x86_load(v, X86_CR);
+	v->state.cr0 = CR0_ET | kept;
+	x86_dirty(v, X86_CR);
 }
 
 /* SDM vol. 3, 8.4.3: in real mode, at the page that the vector names. */
@@ -91,17 +99,9 @@ static uint32_t take_requests(struct x86_vcpu *v, uint32_t which)
 	return __atomic_fetch_and(&v->base.requests, ~which, __ATOMIC_ACQUIRE) & which;
 }
 
-bool x86_vcpu_awake(struct x86_vcpu *v)
+/* Of a vCPU that sleeps: is there a reason to wake? */
+static bool wakes(struct x86_vcpu *v)
 {
-	uint32_t taken = take_requests(v, VCPU_REQ_INIT | VCPU_REQ_STARTUP);
-
-	if (unlikely(taken & VCPU_REQ_INIT))
-		init(v);
-	if (unlikely(taken & VCPU_REQ_STARTUP))
-		start_up(v);
-	if (!v->waits_for_sipi && !v->halted)
-		return true;
-	/* Not those above, which may have come since. */
 	x86_collect(v, take_requests(v, VCPU_REQ_EVENT | VCPU_REQ_TIMER | VCPU_REQ_NMI |
 						VCPU_REQ_AGAIN));
 	if (v->waits_for_sipi || !events_wakeup(v, v->halted_if))
@@ -109,6 +109,25 @@ bool x86_vcpu_awake(struct x86_vcpu *v)
 	v->halted = false;
 	vcpu_request_self(&v->base, VCPU_REQ_AGAIN);
 	return true;
+}
+
+bool x86_vcpu_awake(struct x86_vcpu *v)
+{
+	uint32_t taken = take_requests(v, VCPU_REQ_INIT | VCPU_REQ_STARTUP);
+
+	/* With both, the INIT was first: it takes back what came before it. */
+	if (unlikely(taken & VCPU_REQ_INIT))
+		init(v);
+	if (unlikely(taken & VCPU_REQ_STARTUP))
+		start_up(v);
+	return (!v->waits_for_sipi && !v->halted) || wakes(v);
+}
+
+bool x86_vcpu_halt(struct x86_vcpu *v, bool interrupts)
+{
+	v->halted = true;
+	v->halted_if = interrupts;
+	return wakes(v);
 }
 
 static void raise(struct x86_vcpu *v, const struct x86_exception *given)

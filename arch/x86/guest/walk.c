@@ -2,6 +2,7 @@
 /* The guest's own page tables, walked in software. */
 #include "socle/cpu/features.h"
 #include "socle/cpu/regs.h"
+#include "socle/guest/context.h"
 #include "socle/guest/cpuid.h"
 #include "socle/guest/walk.h"
 
@@ -11,7 +12,7 @@ enum {
 };
 #define NX BIT(63)
 
-enum pf_error { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
+enum pf_error { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16, PF_PK = 32 };
 
 /* How often a walk starts anew because another vCPU changes the tables. */
 enum { ATTEMPTS = 16 };
@@ -127,6 +128,22 @@ static bool allowed(const struct walk *w)
 	return !((w->access & EMUL_FETCH) && w->no_exec);
 }
 
+/* Protection keys guard user pages from accesses to data (SDM vol. 3, 4.6.2). */
+static bool key_denies(const struct walk *w, uint64_t pte)
+{
+	enum { KEY_SHIFT = 59, KEY = 15, NO_ACCESS = 1, NO_WRITE = 2 };
+	const struct x86_state *s = &w->v->state;
+	uint32_t denied;
+
+	if (!(s->cr4 & CR4_PKE) || !w->m.la || !(w->rights & US) || (w->access & EMUL_FETCH))
+		return false;
+	denied = context_pkru() >> 2 * (pte >> KEY_SHIFT & KEY);
+	if (denied & NO_ACCESS)
+		return true;
+	return (denied & NO_WRITE) && (w->access & EMUL_WRITE) &&
+	       ((w->access & EMUL_USER) || (s->cr0 & CR0_WP));
+}
+
 /*
  * Sets accessed, and dirty in a leaf that is written. False if the entry is not @pte any more: the
  * CPU sets these bits only in what it has used (SDM vol. 3, 4.8).
@@ -195,8 +212,10 @@ static enum emul_status attempt(struct walk *w, uint64_t la, uint64_t *gpa,
 			w->no_exec |= (s->efer & EFER_NXE) && w->m.entry_size == 8 && (pte & NX);
 		}
 		if (is_leaf(w, level, pte)) {
-			if (!allowed(w))
-				return fault(w, la, PF_P, x);
+			bool denied = key_denies(w, pte);
+
+			if (denied || !allowed(w))
+				return fault(w, la, PF_P | (denied ? PF_PK : 0), x);
 			if (!mark(w, slot, &pte, write) && (write || !last))
 				return EMUL_RETRY;
 			note(w, level, slot, pte);

@@ -163,8 +163,7 @@ bool svm_stepped(struct svm_vcpu *s)
 	return true;
 }
 
-/* Has the IRET of an NMI's handler been executed? */
-static void look_for_iret(struct svm_vcpu *s)
+void svm_look_for_iret(struct svm_vcpu *s)
 {
 	if (s->nmi_iret == NOWHERE || s->vmcb->rip == s->nmi_iret)
 		return;
@@ -205,18 +204,16 @@ void svm_intercept_pause(struct svm_vcpu *s)
 
 int svm_prepare(struct svm_vcpu *s)
 {
-	uint32_t requests = __atomic_exchange_n(&s->x.base.requests, 0, __ATOMIC_ACQUIRE);
 	struct vmcb *c = s->vmcb;
 	struct x86_window window;
 	enum events_wait wait;
 	struct x86_event ev;
+	uint32_t requests;
 
 	if (s->x.dirty)
 		svm_write_back(s);
-	if (requests & (VCPU_REQ_LEAVE | VCPU_REQ_INIT | VCPU_REQ_STARTUP)) {
-		vcpu_request_self(&s->x.base, requests & ~(uint32_t)VCPU_REQ_LEAVE);
+	if (!x86_take_requests(&s->x, &requests))
 		return 1 + VCPU_LEAVE_REQUESTED;
-	}
 	if (unlikely(requests & VCPU_REQ_CONTENDED))
 		svm_intercept_pause(s);
 	requests = x86_collect(&s->x, requests);
@@ -228,7 +225,7 @@ int svm_prepare(struct svm_vcpu *s)
 		return 0;
 	window.nmis = !(c->int_state & INT_SHADOW);
 	if (unlikely(s->watches)) {
-		look_for_iret(s);
+		svm_look_for_iret(s);
 		window.nmis = window.nmis && c->rip != s->hlt_rip;
 	}
 	window.interrupts = window.nmis && (c->rflags & RFLAGS_IF);

@@ -239,10 +239,13 @@ static int on_intr(struct svm_vcpu *s)
 
 static int on_hlt(struct svm_vcpu *s)
 {
-	s->x.halted_if = s->vmcb->rflags & RFLAGS_IF;
+	bool interrupts = s->vmcb->rflags & RFLAGS_IF;
+
+	/* While RIP is still the HLT's: behind it may be that IRET. */
+	if (unlikely(s->watches))
+		svm_look_for_iret(s);
 	advance(s, OPCODE_HLT, 1);
-	s->x.halted = true;
-	if (!x86_vcpu_awake(&s->x)) {
+	if (!x86_vcpu_halt(&s->x, interrupts)) {
 		if (s->x.dirty)
 			svm_write_back(s);
 		return 1 + VCPU_LEAVE_HALTED;
@@ -438,6 +441,7 @@ const char *svm_exit_name(uint64_t code)
 static const char *why_invalid(const struct vmcb *c)
 {
 	bool long_mode = (c->efer & EFER_LME) && (c->cr0 & CR0_PG);
+	const char *cet;
 
 	if ((c->cr0 & CR0_NW) && !(c->cr0 & CR0_CD))
 		return "CR0.NW is set and CR0.CD is not";
@@ -457,7 +461,8 @@ static const char *why_invalid(const struct vmcb *c)
 		return "EFER.SVME is not set";
 	if (!(c->intercept4 & INTERCEPT_VMRUN))
 		return "VMRUN is not intercepted";
-	return "reserved bits of EFER, CR3 or CR4, or the event to inject";
+	cet = svm_cet_invalid(c);
+	return cet ? cet : "reserved bits of EFER, CR3 or CR4, or the event to inject";
 }
 
 static int entry_failed(struct svm_vcpu *s)

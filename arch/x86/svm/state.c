@@ -143,6 +143,9 @@ void svm_dump(struct x86_vcpu *v)
 		  (unsigned long long)c->lbr_control, (unsigned long long)c->dbgctl,
 		  (unsigned long long)c->br_from, (unsigned long long)c->br_to,
 		  (unsigned long long)c->last_excp_from, (unsigned long long)c->last_excp_to);
+	log_error("  s_cet %llx ssp %016llx interrupt ssp table %016llx",
+		  (unsigned long long)c->s_cet, (unsigned long long)c->ssp,
+		  (unsigned long long)c->isst);
 	dump_segment("cs", &c->cs);
 	dump_segment("ss", &c->ss);
 	dump_segment("ds", &c->ds);

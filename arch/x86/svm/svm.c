@@ -3,6 +3,7 @@
 #include "socle/cpu/cpu.h"
 #include "socle/cpu/features.h"
 #include "socle/cpu/regs.h"
+#include "socle/guest/cet.h"
 #include "socle/guest/context.h"
 #include "socle/guest/cpuid.h"
 #include "socle/guest/lbr.h"
@@ -73,6 +74,8 @@ static status_t svm_cpu_on(void)
 	svm_lbr_cpu_on(cpu->id == 0);
 	if (cpu->id)
 		return 0;
+	/* With shadow stacks, VMRUN and #VMEXIT switch their state always. */
+	cet_probe(cpu_has(CPU_SHSTK));
 	svm_clean = cpu_has(CPU_SVM_CLEAN) ? CLEAN_ALL & ~(uint64_t)(CLEAN_INT | CLEAN_CR2) : 0;
 	return svm_maps_init();
 }
@@ -151,9 +154,6 @@ static void svm_vcpu_reset(struct x86_vcpu *v, bool init)
 	struct vmcb *c = s->vmcb;
 	struct svm_lbr kept = svm_lbr_get(s);
 
-	/* An INIT may come while it halts, with all of this still in the CPU. */
-	if (s->loaded)
-		vmsave(s->vmcb_pa);
 	clear_vmcb(c, init);
 	set_intercepts(c, v->cpuid);
 	c->iopm_pa = svm_iopm_pa;
@@ -178,8 +178,6 @@ static void svm_vcpu_reset(struct x86_vcpu *v, bool init)
 	s->asid_generation = 0;
 	s->hlt_rip = s->nmi_iret = NOWHERE;
 	s->stepping = s->watches = false;
-	if (s->loaded)
-		vmload(s->vmcb_pa);
 }
 
 /* At the next entry; the svm_prepare() after it ends that. */
@@ -300,6 +298,8 @@ static const struct vendor svm = {
 	.dump = svm_dump,
 	.set_pat = svm_set_pat,
 	.set_tsc_offset = svm_set_tsc_offset,
+	.ssp_table = svm_ssp_table,
+	.set_ssp_table = svm_set_ssp_table,
 	.exit_count = svm_exit_count,
 	.floor = svm_floor,
 };

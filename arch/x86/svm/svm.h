@@ -64,6 +64,9 @@ void svm_intercept_pause(struct svm_vcpu *s);
 /* Remembers a HLT in the shadow of STI, after an exit that came in between. */
 void svm_note_shadow(struct svm_vcpu *s);
 
+/* Unblocks NMIs if the handler of the last one has returned. Its note is kept if s->watches. */
+void svm_look_for_iret(struct svm_vcpu *s);
+
 /* At #DB: true if it was only the single step over an NMI handler's IRET, which is done then. */
 bool svm_stepped(struct svm_vcpu *s);
 
@@ -80,6 +83,11 @@ void svm_write_back(struct svm_vcpu *s);
 
 /* Prints the VMCB. */
 void svm_dump(struct x86_vcpu *v);
+
+/* Shadow stacks (cet.c): the MSR that exits, and which of VMRUN's checks fails; NULL: none. */
+uint64_t svm_ssp_table(struct x86_vcpu *v);
+void svm_set_ssp_table(struct x86_vcpu *v, uint64_t address);
+const char *svm_cet_invalid(const struct vmcb *c);
 
 /* The I/O permission map, made at boot, and those for MSRs, made for each VM: see VENDOR_OPS. */
 extern uint64_t svm_iopm_pa;

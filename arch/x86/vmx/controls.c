@@ -102,6 +102,7 @@ static bool choose(char *why, size_t size)
 	}
 	vmx_caps.apicv =
 		!vendor_no_apicv && vmx_apicv_offered(caps[SET_PRIMARY], caps[SET_SECONDARY]);
+	vmx_caps.cet = vmx_cet_usable(caps[SET_ENTRY], caps[SET_EXIT]);
 	/* CR8 is the task priority in the virtual-APIC page. */
 	if (vmx_caps.apicv) {
 		vmx_caps.primary &= ~(uint32_t)(PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE);

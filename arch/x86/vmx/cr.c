@@ -80,6 +80,8 @@ static bool write_cr0(struct vmx_vcpu *s, uint64_t value)
 
 	if (value >> 32 || (paging && !(value & CR0_PE)) || ((value & CR0_NW) && !(value & CR0_CD)))
 		return false;
+	if (!(value & CR0_WP) && (st->cr4 & CR4_CET))
+		return false;
 	if (paging && !was && (st->efer & EFER_LME) &&
 	    (!(st->cr4 & CR4_PAE) || code64 || (st->seg[SEG_TR].attr & SEG_ATTR_TYPE) != TSS_BUSY))
 		return false;

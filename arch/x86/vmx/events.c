@@ -138,13 +138,10 @@ int vmx_prepare(struct vmx_vcpu *s)
 	uint32_t requests, blocking;
 
 again:
-	requests = __atomic_exchange_n(&s->x.base.requests, 0, __ATOMIC_ACQUIRE);
 	if (s->x.dirty)
 		vmx_write_back(s);
-	if (requests & (VCPU_REQ_LEAVE | VCPU_REQ_INIT | VCPU_REQ_STARTUP)) {
-		vcpu_request_self(&s->x.base, requests & ~(uint32_t)VCPU_REQ_LEAVE);
+	if (!x86_take_requests(&s->x, &requests))
 		return 1 + VCPU_LEAVE_REQUESTED;
-	}
 	if (requests & VCPU_REQ_FLUSH)
 		vmx_flush(s);
 	if (unlikely(requests & VCPU_REQ_CONTENDED))

@@ -255,10 +255,13 @@ static int on_init(struct vmx_vcpu *s)
 
 static int on_hlt(struct vmx_vcpu *s)
 {
-	s->x.halted_if = vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF;
+	bool interrupts = vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF;
+
+	/* An IRET may have unblocked NMIs since the last entry with something to do. */
+	if (unlikely(s->x.events.nmi_blocked))
+		s->x.events.nmi_blocked = vmread(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKING_NMI;
 	advance(s);
-	s->x.halted = true;
-	if (!x86_vcpu_awake(&s->x)) {
+	if (!x86_vcpu_halt(&s->x, interrupts)) {
 		if (s->x.dirty)
 			vmx_write_back(s);
 		return 1 + VCPU_LEAVE_HALTED;

@@ -187,6 +187,9 @@ void vmx_dump(struct x86_vcpu *v)
 	log_error("  debugctl %llx lbr control %llx, records are %s", field(VMCS_GUEST_DEBUGCTL),
 		  vmx_caps.entry & ENTRYCTL_LOAD_LBR ? field(VMCS_GUEST_LBR_CTL) : 0,
 		  vmx_vcpu(v)->lbr.on ? "direct" : "kept");
+	if (vmx_caps.cet)
+		log_error("  s_cet %llx ssp %016llx interrupt ssp table %016llx",
+			  field(VMCS_GUEST_S_CET), field(VMCS_GUEST_SSP), field(VMCS_GUEST_ISST));
 	dump_segment("cs", SEG_CS);
 	dump_segment("ss", SEG_SS);
 	dump_segment("ds", SEG_DS);

@@ -4,6 +4,7 @@
 #include "socle/cpu/features.h"
 #include "socle/cpu/regs.h"
 #include "socle/cpu/tsc.h"
+#include "socle/guest/cet.h"
 #include "socle/guest/context.h"
 #include "socle/guest/cpuid.h"
 #include "socle/guest/lbr.h"
@@ -94,6 +95,7 @@ static status_t vmx_cpu_on(void)
 	if (cpu->id)
 		return 0;
 	withhold_features();
+	cet_probe(vmx_caps.cet);
 	pt_ept_init(vmx_caps.ept_vpid & EPT_CAP_PAGES_2M, vmx_caps.ept_vpid & EPT_CAP_PAGES_1G);
 	return vmx_maps_init();
 }
@@ -194,6 +196,7 @@ void vmx_write_host_state(void)
 	vmwrite(VMCS_HOST_SYSENTER_CS, 0);
 	vmwrite(VMCS_HOST_SYSENTER_ESP, 0);
 	vmwrite(VMCS_HOST_SYSENTER_EIP, 0);
+	vmx_cet_write_host_state();
 }
 
 static uint32_t secondary_controls(const struct x86_vcpu *v)
@@ -228,11 +231,11 @@ static void write_controls(struct vmx_vcpu *s)
 
 	s->primary = vmx_caps.primary;
 	s->secondary = secondary_controls(v);
-	s->entry = vmx_caps.entry;
+	s->entry = vmx_caps.entry | vmx_cet_entry_control(v);
 	vmwrite(VMCS_PIN_CONTROLS, vmx_caps.pin);
 	vmwrite(VMCS_PRIMARY_CONTROLS, s->primary);
 	vmwrite(VMCS_SECONDARY_CONTROLS, s->secondary);
-	vmwrite(VMCS_EXIT_CONTROLS, vmx_caps.exit);
+	vmwrite(VMCS_EXIT_CONTROLS, vmx_caps.exit | vmx_cet_exit_control(v));
 	vmwrite(VMCS_ENTRY_CONTROLS, s->entry);
 	/* #DB and #AC: a guest can make their delivery recur for ever inside the CPU. */
 	vmwrite(VMCS_EXCEPTION_BITMAP, BIT(VEC_DB) | BIT(VEC_AC) | BIT(VEC_MC));
@@ -301,6 +304,7 @@ static void write_guest_state(struct vmx_vcpu *s)
 	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
 	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
 	vmwrite(VMCS_LINK_POINTER, UINT64_MAX);
+	vmx_cet_reset(s);
 }
 
 static void vmx_vcpu_reset(struct x86_vcpu *v, bool init)
@@ -402,6 +406,8 @@ static const struct vendor vmx = {
 	.dump = vmx_dump,
 	.set_pat = vmx_set_pat,
 	.set_tsc_offset = vmx_set_tsc_offset,
+	.ssp_table = vmx_ssp_table,
+	.set_ssp_table = vmx_set_ssp_table,
 	.exit_count = vmx_exit_count,
 	.floor = vmx_floor,
 };

@@ -74,6 +74,7 @@ struct vmx_caps {
 	uint32_t pin, primary, secondary, exit, entry;
 	uint64_t eptp_bits; /* of an EPT pointer, beside the address */
 	bool apicv;	    /* all that APIC virtualization needs is there */
+	bool cet;	    /* S_CET, SSP and INTERRUPT_SSP_TABLE can be switched */
 };
 extern struct vmx_caps vmx_caps;
 
@@ -175,6 +176,19 @@ void vmx_apicv_eoi(struct vmx_vcpu *s);
 void vmx_apicv_write(struct vmx_vcpu *s);
 /* Calls @allow for each x2APIC register that needs no exit. */
 void vmx_apicv_msrs(void (*allow)(uint32_t index, bool read, bool write, void *map), void *map);
+
+/*
+ * Control-flow enforcement (cet.c): whether these capabilities of the entry and exit controls
+ * suffice, the controls that @v's VMCS has, fields of the host-state area, and at a vCPU's reset
+ * and INIT, and the MSR that exits.
+ */
+bool vmx_cet_usable(uint64_t entry, uint64_t exit);
+uint32_t vmx_cet_entry_control(const struct x86_vcpu *v);
+uint32_t vmx_cet_exit_control(const struct x86_vcpu *v);
+void vmx_cet_write_host_state(void);
+void vmx_cet_reset(struct vmx_vcpu *s);
+uint64_t vmx_ssp_table(struct x86_vcpu *v);
+void vmx_set_ssp_table(struct x86_vcpu *v, uint64_t address);
 
 /* "cpuid" for reason 10; "" where there is none. */
 const char *vmx_exit_name(uint32_t reason);

@@ -16,10 +16,13 @@
 	X(SMEP, 7, 0, ebx, 7)                       \
 	X(SMAP, 7, 0, ebx, 20)                      \
 	X(UMIP, 7, 0, ecx, 2)                       \
+	X(SHSTK, 7, 0, ecx, 7)                      \
 	X(LA57, 7, 0, ecx, 16)                      \
 	X(ARCH_LBR, 7, 0, edx, 19)                  \
+	X(IBT, 7, 0, edx, 20)                       \
 	X(WRMSRNS, 7, 1, eax, 19)                   \
 	X(MSR_IMM, 7, 1, ecx, 5)                    \
+	X(XSAVES, 0xd, 1, eax, 3)                   \
 	X(SVM, 0x80000001, 0, ecx, 2)               \
 	X(NX, 0x80000001, 0, edx, 20)               \
 	X(PAGE_1G, 0x80000001, 0, edx, 26)          \

@@ -43,6 +43,15 @@ static __always_inline void fxrstor(const void *area)
 	__asm__ volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
 }
 
+/* Wants CR4.PKE. */
+static __always_inline uint32_t rdpkru(void)
+{
+	uint32_t pkru, edx;
+
+	__asm__ volatile("rdpkru" : "=a"(pkru), "=d"(edx) : "c"(0));
+	return pkru;
+}
+
 /* DR0 to DR3. */
 static __always_inline void breakpoints_read(uint64_t dr[4])
 {

@@ -18,10 +18,13 @@ void context_load(struct x86_vcpu *v);
 /* Takes them out of this CPU, if they are there: another CPU may load them then. */
 void context_release(struct x86_vcpu *v);
 
+/* PKRU of the vCPU whose registers are in this CPU, and that has protection keys. */
+uint32_t context_pkru(void);
+
 /* Sets @v's IA32_XSS, also in the CPU if its registers are there. @xss: bits of its cpuid->xss. */
 void context_set_xss(struct x86_vcpu *v, uint64_t xss);
 
-/* What an INIT resets of these registers (SDM vol. 3, table 9-1). */
+/* Resets what an INIT does of these registers: IA32_XSS, DR0 to DR3 (SDM vol. 3, table 9-1). */
 void context_init(struct x86_vcpu *v);
 
 /* Sets the power-on values and drops what the CPU may hold of @v. */

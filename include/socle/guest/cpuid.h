@@ -19,6 +19,7 @@ enum { CPUID_LEAVES = 32, CPUID_ENTRIES = 64 };
 enum cpuid_dynamic {
 	CPUID_STATIC,
 	CPUID_DYN_1,  /* EBX[31:24] APIC ID, ECX[27] OSXSAVE */
+	CPUID_DYN_7,  /* ECX[4] OSPKE */
 	CPUID_DYN_B,  /* ECX[7:0] subleaf, EDX x2APIC ID */
 	CPUID_DYN_1E, /* EAX APIC ID, EBX core ID */
 	CPUID_DYN_D0, /* EBX size of the enabled state */

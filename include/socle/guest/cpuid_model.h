@@ -12,7 +12,9 @@
  * the CPU has them: of XCR0 and of IA32_XSS.
  */
 #define XCR0_VIRTUALIZED (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU)
-#define XSS_VIRTUALIZED	 0ull
+#define XSS_VIRTUALIZED	 ((uint64_t)XSS_CET_U | XSS_CET_S)
+/* Of these, moved register by register (cet.c): XSAVES of Bochs 2.7 loses them. */
+#define XSS_BY_MSR ((uint64_t)XSS_CET_U | XSS_CET_S)
 
 /* What else is to be said of a feature. */
 enum guest_feature_flags {
@@ -94,7 +96,9 @@ enum guest_feature_flags {
 	X(avx512vl, 7, 0, EBX, 31, 0, GUEST_avx512f)                      \
 	X(avx512vbmi, 7, 0, ECX, 1, 0, GUEST_avx512f)                     \
 	X(umip, 7, 0, ECX, 2, 0)                                          \
+	X(pku, 7, 0, ECX, 3, 0, GUEST_xsave)                              \
 	X(avx512_vbmi2, 7, 0, ECX, 6, 0, GUEST_avx512f)                   \
+	X(shstk, 7, 0, ECX, 7, 0, GUEST_xsaves)                           \
 	X(gfni, 7, 0, ECX, 8, 0)                                          \
 	X(vaes, 7, 0, ECX, 9, 0, GUEST_avx, GUEST_aes)                    \
 	X(vpclmulqdq, 7, 0, ECX, 10, 0, GUEST_avx, GUEST_pclmulqdq)       \
@@ -106,6 +110,7 @@ enum guest_feature_flags {
 	X(avx512_4fmaps, 7, 0, EDX, 3, 0, GUEST_avx512f)                  \
 	X(avx512_vp2intersect, 7, 0, EDX, 8, 0, GUEST_avx512f)            \
 	X(arch_lbr, 7, 0, EDX, 19, 0)                                     \
+	X(ibt, 7, 0, EDX, 20, 0, GUEST_xsaves)                            \
 	X(xsaveopt, 0xd, 1, EAX, 0, 0, GUEST_xsave)                       \
 	X(xsavec, 0xd, 1, EAX, 1, 0, GUEST_xsave)                         \
 	X(xsaves, 0xd, 1, EAX, 3, 0, GUEST_xsave)                         \

@@ -88,6 +88,9 @@ static inline bool exit_cr4_valid(const struct x86_vcpu *v, uint64_t value)
 		return false;
 	if (long_mode && (!(value & CR4_PAE) || ((value ^ s->cr4) & CR4_LA57)))
 		return false;
+	/* CR0.WP cannot be cleared then, either (SDM vol. 3, 2.5): the CPU sees to that. */
+	if ((value & CR4_CET) && !(s->cr0 & CR0_WP))
+		return false;
 	return !(value & ~s->cr4 & CR4_PCIDE) || (long_mode && !(s->cr3 & 0xfff));
 }
 

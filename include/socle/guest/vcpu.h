@@ -29,6 +29,7 @@ enum x86_group {
 };
 
 enum { FETCH_MAX = 16, FETCH_WINDOWS = 8, DECODE_CACHE_SIZE = 64, MSR_SLOTS = 128 };
+enum { CET_REGISTERS = 5 };
 enum { MSR_ROWS = 256, MSR_RESULTS = 4 }; /* see guest/msr.h */
 
 /*
@@ -98,6 +99,7 @@ struct x86_vcpu {
 	uint64_t tsc_offset;	       /* guest TSC = host TSC + this */
 	uint64_t xcr0, tsc_aux, dr[4]; /* while not loaded in the CPU: see context.h */
 	uint64_t xss;		       /* IA32_XSS: also in the CPU while it is loaded there */
+	uint64_t cet[CET_REGISTERS];   /* likewise, by enum cet_kept: see cet.h */
 	void *fpu;		       /* XSAVE or FXSAVE area, used while not loaded */
 	bool waits_for_sipi;	       /* after INIT */
 	bool halted;		       /* executed HLT, and no event has come since */
@@ -134,7 +136,7 @@ enum exit_action {
 	/* Makes the MSR permission maps of @v's VM, after msr_create(). vCPU 0 is first. */       \
 	X(status_t, msr_maps, (struct x86_vcpu * v))                                               \
 	/* Sets power-on state (SDM vol. 3, 9.1), all but what the rooms above hold. After an */   \
-	/* INIT, which keeps the MSRs that the guest uses directly: @init. */                      \
+	/* INIT, which keeps the MSRs that the guest uses directly: @init; not during a run. */    \
 	X(void, vcpu_reset, (struct x86_vcpu * v, bool init))                                      \
 	/* Fills @groups of the register cache. */                                                 \
 	X(void, load, (struct x86_vcpu * v, uint32_t groups))                                      \
@@ -148,6 +150,9 @@ enum exit_action {
 	X(void, set_pat, (struct x86_vcpu * v, uint64_t pat))                                      \
 	/* v->tsc_offset changed. */                                                               \
 	X(void, set_tsc_offset, (struct x86_vcpu * v))                                             \
+	/* IA32_INTERRUPT_SSP_TABLE_ADDR; of guests that have shadow stacks. */                    \
+	X(uint64_t, ssp_table, (struct x86_vcpu * v))                                              \
+	X(void, set_ssp_table, (struct x86_vcpu * v, uint64_t address))                            \
 	/* Name of an exit counter, its count in @n; NULL at the end. Some names may be "". */     \
 	X(const char *, exit_count, (struct x86_vcpu * v, unsigned index, uint64_t *n))            \
 	/* Measures the bare entry-and-exit loop, in TSC ticks per round trip. */                  \
@@ -209,10 +214,35 @@ void fetch_close(struct x86_vcpu *v);
 void x86_vcpu_reset(struct x86_vcpu *v);
 
 /*
- * Before a run, and when HLT was executed: serves INIT and start-up IPIs, and tells whether @v has
- * anything to do. If not, it is to sleep until another request.
+ * Before a run: serves INIT and start-up IPIs, and tells whether @v has anything to do. If not, it
+ * is to sleep until another request.
  */
 bool x86_vcpu_awake(struct x86_vcpu *v);
+
+/*
+ * HLT was executed, with @interrupts enabled or not, and RIP is behind it; events.nmi_blocked must
+ * be as the CPU has it now. False: @v is to leave the guest, and sleep unless there are requests.
+ */
+bool x86_vcpu_halt(struct x86_vcpu *v, bool interrupts);
+
+/*
+ * Before an entry: takes what is requested into @requests. False if something is to be done between
+ * two runs first: then nothing but VCPU_REQ_LEAVE is taken. INIT and start-up IPIs never are: an
+ * INIT takes back start-ups from before it, which it must find where they were put.
+ */
+static __always_inline bool x86_take_requests(struct x86_vcpu *v, uint32_t *requests)
+{
+	const uint32_t leaving = VCPU_REQ_LEAVE | VCPU_REQ_INIT | VCPU_REQ_STARTUP;
+
+	*requests = __atomic_load_n(&v->base.requests, __ATOMIC_RELAXED);
+	if (unlikely(*requests & leaving)) {
+		__atomic_and_fetch(&v->base.requests, ~(uint32_t)VCPU_REQ_LEAVE, __ATOMIC_ACQUIRE);
+		return false;
+	}
+	/* What is asked for once more before this is served by the same look. */
+	__atomic_and_fetch(&v->base.requests, ~*requests, __ATOMIC_ACQUIRE);
+	return true;
+}
 
 /* What of @requests, which were just taken, is served before events are looked for. */
 static __always_inline uint32_t x86_collect(struct x86_vcpu *v, uint32_t requests)

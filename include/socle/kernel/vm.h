@@ -141,7 +141,8 @@ void vm_reap(void);
 /*
  * Has all vCPUs of @vm drop what they cached of its guest-physical translations. When it returns,
  * none uses them any more. The caller holds no lock, and may be the CPU that runs @self (or NULL),
- * which does it before its next entry.
+ * which does it before its next entry. One caller at a time for a VM: two that handle exits of its
+ * vCPUs would wait for each other for ever. guest_replace() and guest_discard() see to that.
  */
 void vm_flush(struct vm *vm, struct vcpu *self);
 

@@ -8,8 +8,9 @@ CODE64		equ 0x08
 DATA		equ 0x10
 STACKS		equ 0x2000000			; at 32 MiB, as smp.c says
 STACK_SHIFT	equ 14
+REGISTERS_SHIFT	equ 6				; struct smp_registers (smp.h)
 
-		extern page_pml4, smp_next, smp_end, smp_strays, smp_main
+		extern page_pml4, smp_next, smp_end, smp_strays, smp_registers, smp_main
 
 		section .rodata
 		bits 16
@@ -31,6 +32,19 @@ smp_code_gdtr:	dw 0				; the copy has gdtr's limit and base
 		dd 0
 smp_code_end:
 
+; Notes a register, or the lower half of an MSR, of CPU ESI.
+%macro NOTE 2
+		mov eax, %1
+		mov [edx + %2], eax
+%endmacro
+%macro NOTE_MSR 2
+		mov ecx, %1
+		rdmsr
+		mov ecx, esi
+		shl ecx, REGISTERS_SHIFT
+		mov [smp_registers + ecx + %2], eax
+%endmacro
+
 		section .text
 		bits 32
 start32:
@@ -43,6 +57,21 @@ start32:
 		cmp eax, [smp_end]
 		jae .stray
 		mov esi, eax
+
+		mov edx, esi
+		shl edx, REGISTERS_SHIFT
+		add edx, smp_registers
+		NOTE dr0, 0
+		NOTE dr1, 4
+		NOTE dr2, 8
+		NOTE dr3, 12
+		NOTE dr6, 16
+		NOTE dr7, 20
+		NOTE cr2, 24
+		NOTE cr3, 28
+		NOTE_MSR 0xC0000080, 32		; EFER
+		NOTE_MSR 0xC0000100, 36		; FS.base
+		NOTE_MSR 0xC0000101, 40		; GS.base
 
 		ENTER_LONG_MODE
 		jmp CODE64:start64

@@ -12,6 +12,7 @@ enum {
 enum { MADT_LAPIC = 0, MADT_X2APIC = 9, MADT_ENTRIES = 44 };
 
 struct smp_cpu smp_cpus[SMP_MAX];
+struct smp_registers smp_registers[SMP_MAX];
 unsigned smp_count;
 uint64_t tsc_per_ms;
 bool smp_opens;

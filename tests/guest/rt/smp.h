@@ -31,6 +31,16 @@ struct smp_cpu {
 	void *arg;
 };
 extern struct smp_cpu smp_cpus[SMP_MAX];
+
+/* Other registers as they were when a CPU began to run the last time, 32 bits of each. */
+struct smp_registers {
+	uint32_t dr[4], dr6, dr7;
+	uint32_t cr2, cr3;
+	uint32_t efer, fs_base, gs_base;
+	uint32_t reserved[5];
+};
+extern struct smp_registers smp_registers[SMP_MAX];
+_Static_assert(sizeof(struct smp_registers) == 64, "smp.asm");
 extern unsigned smp_count;
 
 /* CPUs that began to run without having been asked for. */
