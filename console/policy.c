@@ -2,6 +2,7 @@
 /* The command that shows what a guest's accesses to MSRs do: the table, its CPU model, its filter.
  */
 #include "shell.h"
+#include "socle/guest/cpuid_model.h"
 #include "socle/guest/msr.h"
 #include "socle/string.h"
 
@@ -43,7 +44,9 @@ static void print_span(struct format_sink *out, const struct span *s)
 	/* Handlers may have the value elsewhere. */
 	if (p->read != MSR_EMULATED || p->reset)
 		format(reset, sizeof(reset), "0x%llx", (unsigned long long)p->reset);
-	if (p->needs.used)
+	if (p->needs.feature)
+		format(needs, sizeof(needs), "%s", guest_features[p->needs.feature].name);
+	else if (p->needs.used)
 		format(needs, sizeof(needs), "%x.%s.%u", p->needs.leaf, registers[p->needs.reg & 3],
 		       p->needs.bit);
 	format_sink(out, COLUMNS, index, p->name, s->read, s->write, valid, reset,

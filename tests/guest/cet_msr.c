@@ -131,13 +131,16 @@ void test_main(void)
 	uint64_t v = 1;
 
 	if (!cpu_has_shstk()) {
+		bool intel = cpuid(0, 0).ebx == 0x756e6547;
+
 		/* What CPUID hides is not there. */
 		for (unsigned i = 0; hosted() && !cpu_has_ibt() && i < ARRAY_SIZE(all); i++)
 			check(rdmsr_safe(all[i], &v) == VEC_GP && wrmsr_safe(all[i], 0) == VEC_GP,
 			      "msr %#x is there without CET", all[i]);
-		check(!hosted() || cpu_has_ibt() ||
-			      EXCEPTION_OF(write_cr4(read_cr4() | CR4_CET)) == VEC_GP,
-		      "CR4.CET can be set without CET");
+		/* On SVM, CR4 makes no exit, and QEMU's TCG checks none of its bits. */
+		if (hosted() && intel && !cpu_has_ibt())
+			check(EXCEPTION_OF(write_cr4(read_cr4() | CR4_CET)) == VEC_GP,
+			      "CR4.CET can be set without CET");
 		skip("no shadow stacks");
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(all); i++)

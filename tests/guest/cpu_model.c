@@ -104,6 +104,7 @@ static void instructions(void)
 		check(EXCEPTION_OF(__asm__ volatile("rdtscp" ::
 							    : "rax", "rcx", "rdx")) == UD,
 		      "RDTSCP works");
+	check(rdmsr_safe(0xc0000103, &v) == GP, "TSC_AUX can be read");
 	check(rdmsr_safe(0xda0, &v) == GP, "XSS can be read");
 	check(wrmsr_safe(0xda0, 0) == GP, "XSS can be written");
 	/* Which SVM cannot take away. */

@@ -71,7 +71,7 @@ MUTANTS = [
            "value & ~(lbr_offer.debugctl | lbr_offer.ignored)", "false"),
 
     Mutant("cet-svm-clean-bit-stays", "test_svm_cet", "arch/x86/svm/cet.c",
-           "svm_touch(c, CLEAN_CET);", ""),
+           "c->isst = address;\n\tsvm_touch(c, CLEAN_CET);", "c->isst = address;"),
     Mutant("cet-vmx-not-loaded-at-entries", "test_vmx_cet", VMX_CET, "? ENTRYCTL_LOAD_CET", "? 0"),
     Mutant("cet-vmx-not-loaded-at-exits", "test_vmx_cet", VMX_CET, "? EXITCTL_LOAD_CET", "? 0"),
     Mutant("cet-vmx-survives-reset", "test_vmx_cet", VMX_CET,

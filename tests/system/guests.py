@@ -47,6 +47,7 @@ SPECIAL = [
     Guest("debug_status", 42, 42),
     Guest("memory", seconds=60),
     Guest("msr_walk", seconds=60),
+    Guest("paint", seconds=60),
     Guest("port_scan", seconds=90),
     Guest("smp_start", cpus=4, seconds=60),
     Guest("ipi_modes", cpus=4, seconds=60),

@@ -556,7 +556,9 @@ static void cet_goes_along(void **state __unused)
 	context_load(a);
 	assert_ptr_equal(cet_restored, a);
 	assert_null(cet_saved);
-	/* What is in the CPU of these components is not touched. */
+	/* What is in the CPU of these components is not touched, not even what firmware left. */
+	assert_int_equal(machine()->value[11], 0xf1f1 + 11);
+	assert_int_equal(machine()->value[12], 0xf1f1 + 12);
 	machine()->value[11] = 0x1111;
 	machine()->value[12] = 0x2222;
 	context_load(b);

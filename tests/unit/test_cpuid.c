@@ -461,6 +461,10 @@ static void xsave_supervisor(void **state __unused)
 	is_zero(0xd, 12);
 	memset(&lacks, 0, sizeof(lacks));
 	host_xss = 0;
+	host_lacks(GUEST_ibt);
+	build(UINT32_MAX, 1);
+	assert_int_equal(model.xss, 0x1800);
+	memset(&lacks, 0, sizeof(lacks));
 	build(UINT32_MAX, 1);
 	assert_int_equal(model.xss, 0x1800);
 	assert_int_equal(get(0xd, 11).eax | get(0xd, 11).ecx << 8, 16 | 1 << 8);

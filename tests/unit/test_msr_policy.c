@@ -27,6 +27,7 @@
 #undef rows
 #include "../../arch/x86/guest/cet.c"
 #include "../../arch/x86/guest/debugctl.c"
+#include "../../arch/x86/guest/xss.c"
 #include "../../platform/lapic_msr.c"
 
 struct cpu_info cpu_info;
@@ -49,6 +50,9 @@ NEVER(status_t, guest_write,
       (struct guest_mem * m __unused, uint64_t gpa __unused, const void *from __unused,
        size_t n __unused),
       0)
+NEVER(void, context_set_xss, (struct x86_vcpu * x __unused, uint64_t xss_ __unused), )
+const struct guest_feature_row guest_features[GUEST_FEATURE_COUNT] = {
+	[GUEST_xsaves] = {.name = "xsaves"}};
 NEVER(void, cpu_model_withhold, (enum guest_feature f __unused), )
 NEVER(void, lapic_reset, (struct lapic * l __unused), )
 NEVER(void, lapic_page_publish, (struct lapic * l __unused), )
@@ -67,6 +71,7 @@ bool cpuid_guest_bit(const struct guest_cpuid *t __unused, uint32_t leaf, unsign
 	return leaf != 0x80000001 || reg != REG_EDX || bit != 27 || has_rdtscp;
 }
 
+static struct guest_cpuid model;
 static struct vm vm = {.settings = {.name = "a", .cpus = 1}};
 static struct x86_vcpu v = {.base.vm = &vm};
 
@@ -99,6 +104,8 @@ static const char *ask(const char *index)
 static int setup(void **state __unused)
 {
 	vm = (struct vm){.settings = {.name = "a", .cpus = 1}, .vcpu[0] = &v.base};
+	memset(&model.model, 0xff, sizeof(model.model));
+	v.cpuid = &model;
 	has_rdtscp = true;
 	msr_init();
 	msr_create(&v);
@@ -209,7 +216,10 @@ static const char *needs_text(const struct msr_policy *p, char *buf, size_t size
 
 	if (!p->needs.used)
 		return "-";
-	snprintf(buf, size, "`%x.%s.%u`", p->needs.leaf, names[p->needs.reg], p->needs.bit);
+	if (p->needs.feature)
+		snprintf(buf, size, "`%s`", guest_features[p->needs.feature].name);
+	else
+		snprintf(buf, size, "`%x.%s.%u`", p->needs.leaf, names[p->needs.reg], p->needs.bit);
 	return buf;
 }
 

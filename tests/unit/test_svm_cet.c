@@ -92,6 +92,17 @@ static void table_msr(void **state __unused)
 	assert_int_equal(vmcb.clean, 0x1fff);
 }
 
+static void at_reset(void **state __unused)
+{
+	memset(&vmcb, 0x5a, sizeof(vmcb));
+	vmcb.clean = 0x1fff;
+	svm_cet_reset(&vmcb);
+	for (unsigned i = 0x400 / 8; i < 0x800 / 8; i++)
+		assert_int_equal(((uint64_t *)&vmcb)[i],
+				 i >= 0x5e0 / 8 && i <= 0x5f0 / 8 ? 0 : 0x5a5a5a5a5a5a5a5a);
+	assert_int_equal(vmcb.clean, 0xfff);
+}
+
 static bool exits_on(uint32_t index, bool write)
 {
 	const uint8_t *map = phys_to_virt(guest.msrpm_pa[0]);
@@ -151,6 +162,7 @@ int main(void)
 		cmocka_unit_test_setup(layout, setup), cmocka_unit_test_setup(table_msr, setup),
 		cmocka_unit_test_setup(map, setup),    cmocka_unit_test_setup(dump, setup),
 		cmocka_unit_test_setup(failed_entry, setup),
+		cmocka_unit_test_setup(at_reset, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

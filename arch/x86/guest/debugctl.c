@@ -32,16 +32,19 @@ static enum msr_result debugctl_write(struct x86_vcpu *v, uint32_t index, uint64
 	return MSR_OK;
 }
 
+static bool lbr_has(uint32_t index)
+{
+	return lbr_offer.has && lbr_offer.has(index);
+}
+
 static enum msr_result lbr_read(struct x86_vcpu *v, uint32_t index, uint64_t *slot, uint64_t *value)
 {
-	return lbr_offer.has && lbr_offer.has(index) ? lbr_offer.read(v, index, value)
-						     : MSR_UNSUPPORTED;
+	return lbr_has(index) ? lbr_offer.read(v, index, value) : MSR_UNSUPPORTED;
 }
 
 static enum msr_result lbr_write(struct x86_vcpu *v, uint32_t index, uint64_t *slot, uint64_t value)
 {
-	return lbr_offer.has && lbr_offer.has(index) ? lbr_offer.write(v, index, value)
-						     : MSR_UNSUPPORTED;
+	return lbr_has(index) ? lbr_offer.write(v, index, value) : MSR_UNSUPPORTED;
 }
 
 /* SDM vol. 4, table 2-2: the format of the records, and nothing else. */
@@ -58,10 +61,10 @@ static enum msr_result perf_capabilities_read(struct x86_vcpu *v, uint32_t index
 #define NEEDS_ARCH   NEEDS(7, REG_EDX, 19)
 
 /* A row that is direct while the guest records; of those, what the CPU has: see lbr_offer.has. */
-#define LBR_ROW(n, i, c, need)                                                                   \
-	{                                                                                        \
-		(n), (i), (c), MSR_WHILE_LBR, MSR_WHILE_LBR, need, .valid = ANY, .rd = lbr_read, \
-								   .wr = lbr_write               \
+#define LBR_ROW(n, i, c, need)                                                                     \
+	{                                                                                          \
+		(n), (i), (c), MSR_WHILE_LBR, MSR_WHILE_LBR, need, .valid = ANY, .has = lbr_has,   \
+								   .rd = lbr_read, .wr = lbr_write \
 	}
 
 static const struct msr_policy registers[] = {
@@ -70,7 +73,8 @@ static const struct msr_policy registers[] = {
 	{"perf_capabilities", MSR_PERF_CAPABILITIES, 1, MSR_EMULATED, MSR_REJECT, NEEDS_FORMAT,
 	 .rd = perf_capabilities_read},
 	/* AMD's, which nobody can write; the last two are Intel's of the last exception. */
-	{"last_branch", MSR_LASTBRANCHFROM, 4, MSR_WHILE_LBR, MSR_REJECT, .rd = lbr_read},
+	{"last_branch", MSR_LASTBRANCHFROM, 4, MSR_WHILE_LBR, MSR_REJECT, .has = lbr_has,
+	 .rd = lbr_read},
 	/* Intel's, of the models before the architectural ones; see has() for which a CPU has. */
 	LBR_ROW("lbr_select", MSR_LBR_SELECT, 1, NEEDS_FORMAT),
 	LBR_ROW("lbr_tos", MSR_LBR_TOS, 1, NEEDS_FORMAT),
@@ -80,7 +84,7 @@ static const struct msr_policy registers[] = {
 	LBR_ROW("lbr_from_atom", MSR_LBR_FROM_ATOM, 8, NEEDS_FORMAT),
 	LBR_ROW("lbr_to_atom", MSR_LBR_TO_ATOM, 8, NEEDS_FORMAT),
 	{"arch_lbr_ctl", MSR_ARCH_LBR_CTL, 1, MSR_EMULATED, MSR_EMULATED, NEEDS_ARCH, .valid = ANY,
-	 .at_init = MSR_INIT_RESETS, .rd = lbr_read, .wr = lbr_write},
+	 .at_init = MSR_INIT_RESETS, .has = lbr_has, .rd = lbr_read, .wr = lbr_write},
 	{"arch_lbr_depth", MSR_ARCH_LBR_DEPTH, 1, MSR_EMULATED, MSR_EMULATED, NEEDS_ARCH, .valid = ANY,
 	 .rd = lbr_read, .wr = lbr_write},
 	LBR_ROW("arch_lbr_from", MSR_ARCH_LBR_FROM, 32, NEEDS_ARCH),

@@ -45,13 +45,20 @@ void msr_create(struct x86_vcpu *v)
 	}
 }
 
+static bool offered(const struct x86_vcpu *v, unsigned n, uint32_t index)
+{
+	const struct msr_policy *p = msr_policy(n);
+
+	return (v->msr_access[n] & MSR_OFFERED) && (!p->has || p->has(index));
+}
+
 /* Is the access by @action of the table, in the model, and not denied? */
 static bool may(const struct x86_vcpu *v, unsigned n, uint32_t index, bool write,
 		enum msr_action action)
 {
 	const struct msr_policy *p = msr_policy(n);
 
-	return (v->msr_access[n] & MSR_OFFERED) && (write ? p->write : p->read) == action &&
+	return offered(v, n, index) && (write ? p->write : p->read) == action &&
 	       !msr_filter_denies(filter_of(v), index, write ? VM_MSR_WRITE : VM_MSR_READ);
 }
 
@@ -92,7 +99,7 @@ const char *msr_behaviour(const struct x86_vcpu *v, unsigned n, uint32_t index, 
 	};
 	const struct msr_policy *p = msr_policy(n);
 
-	if (!(v->msr_access[n] & MSR_OFFERED))
+	if (!offered(v, n, index))
 		return "unsupported";
 	if (msr_filter_denies(filter_of(v), index, write ? VM_MSR_WRITE : VM_MSR_READ))
 		return "filtered";

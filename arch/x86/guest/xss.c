@@ -20,9 +20,9 @@ static enum msr_result xss_write(struct x86_vcpu *v, uint32_t index, uint64_t *s
 	return MSR_OK;
 }
 
-/* An INIT resets it, too: context_init(). */
+/* The INIT is in context_init(). */
 static const struct msr_policy xss[] = {
 	{"xss", MSR_XSS, 1, MSR_EMULATED, MSR_EMULATED, NEEDS_FEATURE(GUEST_xsaves),
-	 .valid = UINT64_MAX, .rd = xss_read, .wr = xss_write},
+	 .valid = UINT64_MAX, .at_init = MSR_INIT_RESETS, .rd = xss_read, .wr = xss_write},
 };
 MSR_POLICIES(xss);

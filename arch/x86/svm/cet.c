@@ -20,6 +20,12 @@ void svm_set_ssp_table(struct x86_vcpu *v, uint64_t address)
 	svm_touch(c, CLEAN_CET);
 }
 
+void svm_cet_reset(struct vmcb *c)
+{
+	c->s_cet = c->ssp = c->isst = 0;
+	svm_touch(c, CLEAN_CET);
+}
+
 /* APM vol. 2, 15.5.1. */
 const char *svm_cet_invalid(const struct vmcb *c)
 {

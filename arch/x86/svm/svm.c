@@ -174,6 +174,7 @@ static void svm_vcpu_reset(struct x86_vcpu *v, bool init)
 	c->rflags = RFLAGS_FIXED;
 	c->rip = 0xfff0;
 	c->g_pat = *msr_stored(v, MSR_PAT);
+	svm_cet_reset(c);
 	v->state.gpr[GPR_RDX] = cpuid(1, 0).eax;
 	s->asid_generation = 0;
 	s->hlt_rip = s->nmi_iret = NOWHERE;

@@ -84,9 +84,13 @@ void svm_write_back(struct svm_vcpu *s);
 /* Prints the VMCB. */
 void svm_dump(struct x86_vcpu *v);
 
-/* Shadow stacks (cet.c): the MSR that exits, and which of VMRUN's checks fails; NULL: none. */
+/*
+ * Shadow stacks (cet.c): the MSR that exits, fields at power-on and at an INIT, and which of
+ * VMRUN's checks fails; NULL: none.
+ */
 uint64_t svm_ssp_table(struct x86_vcpu *v);
 void svm_set_ssp_table(struct x86_vcpu *v, uint64_t address);
+void svm_cet_reset(struct vmcb *c);
 const char *svm_cet_invalid(const struct vmcb *c);
 
 /* The I/O permission map, made at boot, and those for MSRs, made for each VM: see VENDOR_OPS. */

@@ -69,17 +69,18 @@ enum { REG_EAX, REG_EBX, REG_ECX, REG_EDX };
 
 struct msr_policy {
 	const char *name;
-	uint32_t index;		   /* first register */
-	uint16_t count;		   /* how many in a row */
-	uint8_t read;		   /* enum msr_action */
-	uint8_t write;		   /* enum msr_action */
-	struct cpuid_bit needs;	   /* guest CPUID feature */
-	struct cpuid_bit or_needs; /* another that does as well */
-	uint64_t valid;		   /* bits that may be set by a write; others: MSR_INVALID */
-	uint64_t reset;		   /* value at reset */
-	uint8_t at_init;	   /* enum msr_at_init */
-	msr_read_fn rd;		   /* MSR_EMULATED, MSR_WHILE_LBR */
-	msr_write_fn wr;	   /* likewise */
+	uint32_t index;		     /* first register */
+	uint16_t count;		     /* how many in a row */
+	uint8_t read;		     /* enum msr_action */
+	uint8_t write;		     /* enum msr_action */
+	struct cpuid_bit needs;	     /* guest CPUID feature */
+	struct cpuid_bit or_needs;   /* another that does as well */
+	uint64_t valid;		     /* bits that may be set by a write; others: MSR_INVALID */
+	uint64_t reset;		     /* value at reset */
+	uint8_t at_init;	     /* enum msr_at_init */
+	bool (*has)(uint32_t index); /* which of the registers this CPU has; NULL: all */
+	msr_read_fn rd;		     /* MSR_EMULATED, MSR_WHILE_LBR */
+	msr_write_fn wr;	     /* likewise */
 };
 
 /* Rows of the simple kinds. */

@@ -54,6 +54,8 @@ struct mb_mmap {
 } __packed;
 extern uint32_t entry_eax, entry_ebx, entry_cr0, entry_eflags;
 extern uint32_t entry_cs, entry_ds, entry_es, entry_fs, entry_gs, entry_ss;
+/* By their numbers, but EAX and EBX; the low halves of the first eight. */
+extern uint64_t entry_gpr[16];
 extern char image_start[], image_end[];
 static inline const struct mb_info *mb_info(void)
 {

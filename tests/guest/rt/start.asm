@@ -22,6 +22,12 @@ start32:
 		mov [entry_fs], fs
 		mov [entry_gs], gs
 		mov [entry_ss], ss
+		mov [entry_gpr + 1 * 8], ecx
+		mov [entry_gpr + 2 * 8], edx
+		mov [entry_gpr + 4 * 8], esp
+		mov [entry_gpr + 5 * 8], ebp
+		mov [entry_gpr + 6 * 8], esi
+		mov [entry_gpr + 7 * 8], edi
 		mov eax, cr0
 		mov [entry_cr0], eax
 		mov esp, stack_top
@@ -59,6 +65,11 @@ start32:
 		bits 64
 		extern rt_main
 start64:
+%assign number 8
+%rep 8
+		mov [entry_gpr + number * 8], r %+ number
+%assign number number + 1
+%endrep
 		mov eax, 0x10
 		mov ds, eax
 		mov es, eax
@@ -270,12 +281,13 @@ stack_ist_top:
 		resb 8192
 stack_user_top:
 		global entry_eax, entry_ebx, entry_cr0, entry_eflags, entry_cs, entry_ds, entry_es
-		global entry_fs, entry_gs, entry_ss, trap_armed
+		global entry_fs, entry_gs, entry_ss, entry_gpr, trap_armed
 		global tss
 		alignb 16
 tss:		resb 104
 		alignb 8
 trap_context:	resq 9
+entry_gpr:	resq 16
 user_return:	resq 1
 trap_armed:	resd 1
 entry_eax:	resd 1
