@@ -130,9 +130,10 @@ void test_main(void)
 	ram_first = (uint64_t *)(((uintptr_t)image_end + MiB) & ~(MiB - 1));
 	ram_end = (uint64_t *)(MiB + mb_info()->mem_upper * (uintptr_t)KiB);
 	if (!painter) {
+		/* First, as what the others find is in memory afterwards. */
+		look_memory();
 		look_gprs();
 		look(second);
-		look_memory();
 		for (unsigned i = 0; looker && !again && i < LOOKS; i++) {
 			delay_us(LOOK_US);
 			look(false);
