@@ -27,6 +27,7 @@ enum { XSTATE_BV = 512, XCOMP_BV = 520, XSTATE_HEADER_END = 576 };
 #endif
 
 #include "../unit/panic_mock.h"
+#include "pages.h"
 #include "socle/guest/cpuid.h"
 #include "../../arch/x86/guest/cet.c"
 #include "../../arch/x86/guest/context.c"
@@ -59,18 +60,6 @@ uint32_t cpuid_guest_xsave_size(const struct guest_cpuid *t __unused, uint64_t w
 
 void cpu_model_withhold(enum guest_feature f __unused)
 {
-}
-
-static _Alignas(PAGE_SIZE) uint8_t pages[64 * PAGE_SIZE];
-static size_t pages_used;
-
-void *pages_alloc(size_t bytes, uint32_t owner __unused)
-{
-	void *p = &pages[pages_used];
-
-	pages_used += ALIGN_UP(bytes, (size_t)PAGE_SIZE);
-	assert_true(pages_used <= sizeof(pages));
-	return p;
 }
 
 enum { GUESTS = 4, ROUNDS = 60000, NO_CPU = -1 };

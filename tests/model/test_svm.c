@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "../unit/panic_mock.h"
+#include "pages.h"
 #include "svm.h"
 #include "../../lib/format.c"
 #include "../../arch/x86/guest/msr.c"
@@ -34,19 +35,6 @@ bool cpuid_guest_bit(const struct guest_cpuid *t __unused, uint32_t leaf __unuse
 		     unsigned reg __unused, unsigned bit __unused)
 {
 	return false;
-}
-
-/* Memory for the permission maps, from the start again at each power-on. */
-static _Alignas(PAGE_SIZE) uint8_t pages[64 * PAGE_SIZE];
-static size_t pages_used;
-
-void *pages_alloc(size_t bytes, uint32_t owner __unused)
-{
-	void *p = &pages[pages_used];
-
-	pages_used += ALIGN_UP(bytes, (size_t)PAGE_SIZE);
-	assert_true(pages_used <= sizeof(pages));
-	return p;
 }
 
 static const struct vendor svm = {.load = svm_load};

@@ -4,6 +4,7 @@
 #define TESTS_MODEL_VMX_ROOM_H
 
 #include "../unit/panic_mock.h"
+#include "pages.h"
 #include "vmx.h"
 #include "../../lib/format.c"
 #include "../../arch/x86/guest/msr.c"
@@ -52,19 +53,6 @@ bool cpuid_guest_bit(const struct guest_cpuid *t __unused, uint32_t leaf __unuse
 		     unsigned reg __unused, unsigned bit __unused)
 {
 	return true;
-}
-
-/* Memory for the permission maps, from the start again at each power-on. */
-static _Alignas(PAGE_SIZE) uint8_t pages[64 * PAGE_SIZE];
-static size_t pages_used;
-
-void *pages_alloc(size_t bytes, uint32_t owner __unused)
-{
-	void *p = &pages[pages_used];
-
-	pages_used += ALIGN_UP(bytes, (size_t)PAGE_SIZE);
-	assert_true(pages_used <= sizeof(pages));
-	return p;
 }
 
 /* Parts of the room that have nothing to do with it. */
