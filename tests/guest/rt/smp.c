@@ -217,8 +217,10 @@ void smp_keep_busy(void *unused)
 	irq_set(0x40, nothing);
 	switch (cpu_id() % 4) {
 	case 0:
-		for (;;)
+		for (;;) {
+			smp_open();
 			barrier();
+		}
 	case 1: /* woken now and then */
 		apic_write(LAPIC_TDCR, 0xb);
 		apic_write(LAPIC_LVTT, 0x20040);
