@@ -22,7 +22,7 @@ void ap_main(void) __noreturn;
 
 enum { STACK_MAIN, STACK_DOUBLE_FAULT, STACKS_PER_CPU };
 
-/* SDM vol. 3, 8.4.4.1: 10 ms after INIT, and a second start-up IPI after 200 us. */
+/* SDM vol. 3, 9.4.4.1: 10 ms after INIT, and a second start-up IPI after 200 us. */
 #define AFTER_INIT_NS	 (10 * NS_PER_MS)
 #define AFTER_STARTUP_NS (200 * NS_PER_US)
 /* For an emulator that shares its machine; a real CPU needs microseconds. */

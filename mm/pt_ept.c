@@ -2,7 +2,7 @@
 /* The format of VMX's nested tables: extended page tables. */
 #include "socle/mm/pagetable.h"
 
-/* SDM vol. 3, 28.3.2, tables 28-1 to 28-6. */
+/* SDM vol. 3, 29.3.2, tables 29-1 to 29-6. */
 enum {
 	EPTE_R = BIT(0),
 	EPTE_W = BIT(1),
@@ -14,7 +14,7 @@ enum {
 	EPTE_A = BIT(8),
 	EPTE_D = BIT(9),
 
-	/* Memory types (SDM vol. 3, table 11-2). */
+	/* Memory types (SDM vol. 3, table 12-2). */
 	EPTE_UC = 0,
 	EPTE_WB = 6,
 };
@@ -24,7 +24,7 @@ enum {
 
 /*
  * Hardware takes an entry for absent, whatever its other bits are, if none of R, W and X is set;
- * other entries with reserved bits set are misconfigurations (28.3.3.1). So are writable entries
+ * other entries with reserved bits set are misconfigurations (29.3.3.1). So are writable entries
  * that are not readable; those that can only be executed we never make, as not every processor
  * has them.
  */
@@ -53,7 +53,7 @@ static pte_t ept_table(uint64_t pa)
 }
 
 /*
- * "Ignore PAT" stays 0: the guest's own PAT is combined with our type (28.3.7.2), as nested paging
+ * "Ignore PAT" stays 0: the guest's own PAT is combined with our type (29.3.7.2), as nested paging
  * of SVM always does, so that a guest gets the same memory types from both vendors. What is
  * present is readable, as in the other formats.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A local APIC whose registers lie in a page that the CPU itself works on (SDM vol. 3, ch. 29). */
+/* A local APIC whose registers lie in a page that the CPU itself works on (SDM vol. 3, ch. 30). */
 #include "lapic_internal.h"
 
 /*
@@ -185,10 +185,10 @@ void lapic_page_written(struct lapic *l, uint32_t reg)
 {
 	uint32_t value = l->page[reg / 4 % (PAGE_SIZE / 4)];
 
-	/* The CPU keeps the upper half to itself (SDM vol. 3, 29.4.3.2). */
+	/* The CPU keeps the upper half to itself (SDM vol. 3, 30.4.3.2). */
 	if (reg == APIC_ICR)
 		l->icr = (uint64_t)l->page[APIC_ICR_HIGH / 4] << 32 | value;
-	/* Those of legal vectors come without us (29.5). */
+	/* Those of legal vectors come without us (30.5). */
 	if (reg == APIC_SELF_IPI && lapic_x2apic(l))
 		lapic_self_ipi(l, value & 0xff);
 	lapic_write(l, reg, value);

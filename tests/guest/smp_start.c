@@ -51,13 +51,13 @@ static void check_fresh(unsigned i)
 {
 	const struct smp_cpu *cpu = &smp_cpus[i];
 
-	/* SDM vol. 3, table 9-1: state after INIT. */
+	/* SDM vol. 3, table 10-1: state after INIT. */
 	check(!(cpu->cr0 & CR0_PE_PG) && !cpu->cr4, "CPU %u starts with CR0 %#x, CR4 %#x", i,
 	      cpu->cr0, cpu->cr4);
 	check(cpu->svr == 0xff, "CPU %u starts with SVR %#x", i, cpu->svr);
 }
 
-/* MSRs that an INIT leaves alone (SDM vol. 3, table 9-1): SYSENTER, SYSCALL, kernel GS, PAT. */
+/* MSRs that an INIT leaves alone (SDM vol. 3, table 10-1): SYSENTER, SYSCALL, kernel GS, PAT. */
 static const struct {
 	uint32_t index;
 	uint64_t value; /* of a CPU that counts; inverted by INVERT for one that halts */
@@ -116,7 +116,7 @@ static void leave_marks(void)
 	write_cr0(read_cr0() | CR0_CD);
 }
 
-/* SDM vol. 3, table 9-1; APM vol. 2, table 14-1. QEMU resets the MTRRs and all of CR0, too. */
+/* SDM vol. 3, table 10-1; APM vol. 2, table 14-1. QEMU resets the MTRRs and all of CR0, too. */
 static void check_marks(void)
 {
 	uint16_t fcw;

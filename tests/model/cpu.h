@@ -98,7 +98,7 @@ static void model_branch(struct model_cpu *c, uint64_t from, uint64_t to)
 	}
 }
 
-/* An exception: AMD keeps the branch before it, too (APM vol. 2, 13.1.1.9). */
+/* An exception: AMD keeps the branch before it, too (APM vol. 2, 13.1.6). */
 static __unused void model_exception(struct model_cpu *c, uint64_t from, uint64_t to)
 {
 	if (!model_records(c))
@@ -183,7 +183,7 @@ static bool model_takes(struct model_cpu *c, uint32_t index, const uint64_t *r, 
 {
 	if (index == MSR_DEBUGCTL)
 		return !(value & ~(uint64_t)0xffff);
-	/* APM vol. 2, 13.1.1: read-only. */
+	/* APM vol. 2, 13.1.1.7: read-only. */
 	if (r >= c->last && r < c->last + ARRAY_SIZE(c->last))
 		return false;
 	if (r >= c->from && r < c->from + MODEL_RECORDS && modelled.tsx_off)

@@ -35,7 +35,7 @@ static __unused uint64_t *model_field(uint32_t field)
 #define vmread(f)	  (*model_field(f))
 #define vmwrite(f, value) ((void)(*model_field(f) = (value)))
 
-/* SDM vol. 3, 26.3.2.1. False: refused, for a reserved bit (26.3.1.1). */
+/* SDM vol. 3, 27.3.2.1. False: refused, for a reserved bit (27.3.1.1). */
 static bool model_vmenter(void)
 {
 	struct model_cpu *cpu = model_cpu();
@@ -61,7 +61,7 @@ static bool model_vmenter(void)
 	return true;
 }
 
-/* 27.3.1 and 27.5.1. */
+/* 28.3.1 and 28.5.1. */
 static void model_vmexit(void)
 {
 	struct model_cpu *cpu = model_cpu();
@@ -90,7 +90,7 @@ static void model_vmexit(void)
 	}
 }
 
-/* 24.6.9: does this access of the guest that runs here make an exit? */
+/* 25.6.9: does this access of the guest that runs here make an exit? */
 static bool model_msr_exits(uint32_t index, bool write)
 {
 	static const uint32_t bases[] = {0, 0xc0000000};

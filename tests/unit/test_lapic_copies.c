@@ -125,7 +125,7 @@ static void reset_clears_the_page(void **state __unused)
 		assert_int_equal(lapic_page_eoi_exits(l, word), 0);
 }
 
-/* The guest wrote to the page and an exit follows (SDM vol. 3, 29.4.3.3). */
+/* The guest wrote to the page and an exit follows (SDM vol. 3, 30.4.3.3). */
 static void writes(void **state __unused)
 {
 	enable(2);

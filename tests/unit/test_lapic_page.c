@@ -13,7 +13,7 @@
 static struct lapic *const l = &apic[1];
 static uint32_t *const page = pages[1];
 
-/* What the CPU does (SDM vol. 3, 29.1.3 and 29.2.2): the interrupt that it delivers, or -1. */
+/* What the CPU does (SDM vol. 3, 30.1.3 and 30.2.2): the interrupt that it delivers, or -1. */
 static int cpu_delivers(void)
 {
 	int irr = page_top(0x200), isr = page_top(0x100);
@@ -26,7 +26,7 @@ static int cpu_delivers(void)
 	return irr;
 }
 
-/* SDM vol. 3, 29.1.4: EOI without an exit, unless the bitmap wants one. */
+/* SDM vol. 3, 30.1.4: EOI without an exit, unless the bitmap wants one. */
 static void cpu_ends(void)
 {
 	int isr = page_top(0x100);

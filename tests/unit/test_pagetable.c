@@ -156,7 +156,7 @@ static enum pte_kind expected_kind(uint64_t raw, unsigned level)
 	return PTE_TABLE;
 }
 
-/* What SDM vol. 3, 28.3.2 and 28.3.3.1 say: EPT misconfigurations are damage. */
+/* What SDM vol. 3, 29.3.2 and 29.3.3.1 say: EPT misconfigurations are damage. */
 static enum pte_kind expected_ept_kind(uint64_t raw, unsigned level)
 {
 	static const uint64_t aligned[] = {0, 0, 0x1ff000, 0x3ffff000};
@@ -232,7 +232,7 @@ static void protection_round_trip(void **state __unused)
 	}
 }
 
-/* Every leaf and every pointer that EPT can be given, bit by bit (SDM vol. 3, 28.3.2). */
+/* Every leaf and every pointer that EPT can be given, bit by bit (SDM vol. 3, 29.3.2). */
 static void ept_encodings(void **state __unused)
 {
 	static const struct {

@@ -285,7 +285,7 @@ static void pause_loop(void **state __unused)
 	assert_int_equal(vmcb.rip, 0x1004);
 }
 
-/* The delivery of #DB turns off what DEBUGCTL records and steps by (APM vol. 2, 13.1.1.6). */
+/* The delivery of #DB turns off what DEBUGCTL records and steps by (APM vol. 2, 13.1.6). */
 static void debug_exception(void **state __unused)
 {
 	raised = 0;

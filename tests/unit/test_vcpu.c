@@ -102,7 +102,7 @@ static uint8_t source_startup(struct x86_vcpu *vcpu)
 	return 0x9a;
 }
 
-/* What the vendor's reset leaves behind (SDM vol. 3, table 9-1), as far as it matters here. */
+/* What the vendor's reset leaves behind (SDM vol. 3, table 10-1), as far as it matters here. */
 enum { RESET_RIP = 0xfff0, RESET_CS = 0xf000, RESET_DS = 0x1234, RESET_RAX = 0x77 };
 
 static uint64_t held_cr0; /* by the vendor */
@@ -240,7 +240,7 @@ static void startup_starts(void **state __unused)
 	assert_int_equal(startups, 1);
 }
 
-/* SDM vol. 3, 8.4.4.1 has two of them sent; and the first may have done. */
+/* SDM vol. 3, 9.4.4.1 has two of them sent; and the first may have done. */
 static void second_startup_is_ignored(void **state __unused)
 {
 	run();
@@ -282,7 +282,7 @@ static void init_stops(void **state __unused)
 	assert_int_equal(v.dirty, X86_CR);
 	assert_int_equal(v.events.nmi_pending, 0);
 	assert_false(v.events.exception_valid);
-	/* SDM vol. 3, table 9-1: these stay. */
+	/* SDM vol. 3, table 10-1: these stay. */
 	assert_int_equal(msr_resets, 0);
 	assert_int_equal(msr_inits, 1);
 	assert_int_equal(context_inits, 1);
@@ -298,7 +298,7 @@ static void init_stops(void **state __unused)
 	assert_int_equal(v.state.seg[SEG_CS].selector, 0x9a00);
 }
 
-/* SDM vol. 3, table 9-1, note 2: CD and NW stay, wherever they are kept. */
+/* SDM vol. 3, table 10-1, note 2: CD and NW stay, wherever they are kept. */
 static void init_keeps_cache_bits(void **state __unused)
 {
 	static const uint32_t cached[] = {0, CR0_CD, CR0_CD | CR0_NW};

@@ -239,7 +239,7 @@ static void fields(void **state __unused)
 	assert_int_equal(VMCS_GUEST_TR_BASE, VMCS_GUEST_ES_BASE + 7 * VMCS_SEGMENT_STEP);
 }
 
-/* Controls: the names of each set from bit 0 on (24.6.1, 24.6.2, 24.7.1, 24.8.1). */
+/* Controls: the names of each set from bit 0 on (25.6.1, 25.6.2, 25.7.1, 25.8.1). */
 static void bits_in_order(const uint64_t *values, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
@@ -325,7 +325,7 @@ static void state_bits(void **state __unused)
 	assert_int_equal(ACTIVITY_STATES, 4);
 }
 
-/* Capabilities (appendix A), numbers of errors (30.4), types. */
+/* Capabilities (appendix A), numbers of errors (31.4), types. */
 static void numbers(void **state __unused)
 {
 	static const unsigned errors[] = {

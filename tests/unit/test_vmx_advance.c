@@ -25,7 +25,7 @@ static void behind_the_instruction(void **state __unused)
 	assert_int_equal(vmcs[VMCS_GUEST_RIP], 0xffffffff8000000f);
 }
 
-/* SDM vol. 3, 24.4.2: STI and MOV SS block for one instruction; NMIs are another matter. */
+/* SDM vol. 3, 25.4.2: STI and MOV SS block for one instruction; NMIs are another matter. */
 static void ends_the_shadow(void **state __unused)
 {
 	static const uint32_t shadow[] = {BLOCKING_STI, BLOCKING_MOV_SS};
@@ -78,7 +78,7 @@ static void single_step_on_branches(void **state __unused)
 	assert_int_equal(raises, 1);
 }
 
-/* SDM vol. 3, 17.3.1.1: RF is cleared by the instruction that was resumed. */
+/* SDM vol. 3, 18.3.1.1: RF is cleared by the instruction that was resumed. */
 static void resume_flag(void **state __unused)
 {
 	vmcs[VMCS_GUEST_RFLAGS] |= RFLAGS_RF;
@@ -128,7 +128,7 @@ static uint32_t flags_of(uint64_t qualification)
 	return fault.flags;
 }
 
-/* SDM vol. 3, table 27-7. */
+/* SDM vol. 3, table 28-7. */
 static void ept_violations(void **state __unused)
 {
 	const uint64_t access = BIT(7) | BIT(8);
@@ -185,7 +185,7 @@ static void code_modes(void **state __unused)
 	}
 }
 
-/* RF is set by the exit and no reason for the long way (SDM vol. 3, 27.3.3); TF is one. */
+/* RF is set by the exit and no reason for the long way (SDM vol. 3, 28.3.3); TF is one. */
 static void trace(void **state __unused)
 {
 	vmcs[VMCS_GUEST_RFLAGS] |= RFLAGS_RF;
@@ -221,7 +221,7 @@ static void emulated_or_populated(void **state __unused)
 	assert_int_equal(prepared, 1);
 }
 
-/* SDM vol. 3, 27.2.3 and 27.2.4. */
+/* SDM vol. 3, 28.2.3 and 28.2.4. */
 static void during_a_delivery(void **state __unused)
 {
 	vmcs[VMCS_IDT_VECTORING_INFO] = 0x80000b0e;
@@ -246,7 +246,7 @@ static void during_a_delivery(void **state __unused)
 	assert_int_equal(interrupted_info, 0x80000202);
 }
 
-/* SDM vol. 3, table 27-6. */
+/* SDM vol. 3, table 28-6. */
 static void apic_accesses(void **state __unused)
 {
 	static const struct {

@@ -101,7 +101,7 @@ static int setup_running(void **state)
 	return 0;
 }
 
-/* SDM vol. 3, 24.6.2: TPR shadow, and five secondary controls. */
+/* SDM vol. 3, 25.6.2: TPR shadow, and five secondary controls. */
 static void all_or_nothing(void **state __unused)
 {
 	const uint64_t primary = BIT(32 + 21), secondary = MASK(32 + 9, 32 + 8) | BIT(36) | BIT(32);
@@ -169,7 +169,7 @@ static void is_in_mode(uint32_t controls, uint64_t bitmap)
 	assert_int_equal(guest.secondary, OTHERS | controls);
 	assert_int_equal(vmcs[VMCS_SECONDARY_CONTROLS], OTHERS | controls);
 	assert_int_equal(vmcs[VMCS_MSR_BITMAP], bitmap);
-	/* Translations know of the page and the mode (SDM vol. 3, 28.4.3 and 29.4). */
+	/* Translations know of the page and the mode (SDM vol. 3, 29.4.3 and 30.4). */
 	assert_int_equal(flushes, 1);
 	assert_int_equal(vmwrites_of[VMCS_SECONDARY_CONTROLS], 1);
 	forget_vmwrites();
@@ -243,7 +243,7 @@ static void unmapping_fails(void **state __unused)
 	assert_non_null(strstr(killed, "cannot unmap"));
 }
 
-/* RVI in bits 7:0 and SVI in 15:8 of the guest's interrupt status (SDM vol. 3, 24.4.2). */
+/* RVI in bits 7:0 and SVI in 15:8 of the guest's interrupt status (SDM vol. 3, 25.4.2). */
 static void requests_reach_the_vmcs(void **state __unused)
 {
 	struct lapic *l = guest.x.lapic;
@@ -321,7 +321,7 @@ static void collect(uint32_t index, bool read, bool write, void *map)
 	may_write[index] = write;
 }
 
-/* SDM vol. 3, table 11-6 and 29.5: by number, TPR, EOI and SELF IPI can be written without exit. */
+/* SDM vol. 3, table 11-6 and 30.5: by number, TPR, EOI and SELF IPI can be written without exit. */
 static void x2apic_msrs(void **state __unused)
 {
 	vmx_apicv_msrs(collect, may_read);

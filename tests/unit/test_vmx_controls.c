@@ -240,7 +240,7 @@ static void apic_virtualization(void **state __unused)
 	assert_int_equal(vmx_caps.primary & (BIT(19) | BIT(20) | BIT(21)), BIT(19) | BIT(20));
 }
 
-/* SDM vol. 3, 24.6.11: write-back, four levels, and accessed bits where the CPU has them. */
+/* SDM vol. 3, 25.6.11: write-back, four levels, and accessed bits where the CPU has them. */
 static void ept_pointer(void **state __unused)
 {
 	assert_true(probe());

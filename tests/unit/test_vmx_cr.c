@@ -220,7 +220,7 @@ static void cr0_accepted(void **state __unused)
 	assert_int_equal(pdpt_reads, 0);
 }
 
-/* SDM vol. 3, 9.8.5: LMA follows PG where LME is 1. */
+/* SDM vol. 3, 10.8.5: LMA follows PG where LME is 1. */
 static void into_long_mode_and_out(void **state __unused)
 {
 	mode(PROTECTED, CR4_PAE, EFER_LME, CODE_32);

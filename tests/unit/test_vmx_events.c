@@ -143,7 +143,7 @@ static uint32_t enter(void)
 	assert_int_equal(vmx_prepare(&guest), 0);
 	info = vmcs[VMCS_ENTRY_INTR_INFO];
 	vmcs[VMCS_ENTRY_INTR_INFO] = 0;
-	/* The CPU blocks NMIs with the one that it delivers (SDM vol. 3, 26.6.1). */
+	/* The CPU blocks NMIs with the one that it delivers (SDM vol. 3, 27.6.1). */
 	if ((info & INTR_INFO_TYPE) >> 8 == INTR_TYPE_NMI)
 		vmcs[VMCS_GUEST_INTERRUPTIBILITY] |= BLOCKING_NMI;
 	return info;
@@ -159,7 +159,7 @@ static void raise(uint8_t vector)
 	raise_exception(&(struct x86_exception){.vector = vector});
 }
 
-/* SDM vol. 3, table 24-15. */
+/* SDM vol. 3, table 25-17. */
 static void each_type(void **state __unused)
 {
 	irqs[0] = 0xec;
@@ -183,7 +183,7 @@ static void each_type(void **state __unused)
 	assert_int_equal(guest.x.stats.exceptions, 3);
 }
 
-/* Bits 31:16 must be 0 or the entry fails (SDM vol. 3, 26.2.1.3). */
+/* Bits 31:16 must be 0 or the entry fails (SDM vol. 3, 27.2.1.3). */
 static void error_codes_have_16_bits(void **state __unused)
 {
 	raise_exception(
@@ -206,7 +206,7 @@ static void payload_is_applied_once(void **state __unused)
 	assert_int_equal(enter(), 0x80000b0e);
 	assert_int_equal(guest.x.state.cr2, 0x2222);
 	assert_int_equal(written_back, 0);
-	/* General detect: DR6.BD, and DR7.GD goes (SDM vol. 3, 17.2.3). */
+	/* General detect: DR6.BD, and DR7.GD goes (SDM vol. 3, 18.2.3). */
 	raise_exception(
 		&(struct x86_exception){.vector = VEC_DB, .has_payload = true, .payload = BIT(13)});
 	debug_exceptions = 0;
@@ -219,7 +219,7 @@ static void payload_is_applied_once(void **state __unused)
 	assert_int_equal(debug_exceptions, 1);
 }
 
-/* SDM vol. 3, 27.2.4: what delivery was under way is repeated as it was. */
+/* SDM vol. 3, 28.2.4: what delivery was under way is repeated as it was. */
 static void interrupted_deliveries(void **state __unused)
 {
 	static const struct {
@@ -262,7 +262,7 @@ static void repeated_before_new(void **state __unused)
 	assert_int_equal(enter(), 0x80000090);
 }
 
-/* An NMI finds NMIs unblocked in the VMCS, also at its second attempt (SDM vol. 3, 26.3.1.5). */
+/* An NMI finds NMIs unblocked in the VMCS, also at its second attempt (SDM vol. 3, 27.3.1.5). */
 static void nmi_blocking(void **state __unused)
 {
 	events_nmi(&guest.x.events);
@@ -330,7 +330,7 @@ static void interrupt_window(void **state __unused)
 	assert_int_equal(guest.primary, OTHERS);
 }
 
-/* The window of NMIs opens at the IRET of an NMI's handler, too (SDM vol. 3, 25.2). */
+/* The window of NMIs opens at the IRET of an NMI's handler, too (SDM vol. 3, 26.2). */
 static void nmi_window(void **state __unused)
 {
 	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = BLOCKING_MOV_SS;
@@ -452,7 +452,7 @@ static void asked_for(void **state __unused)
 	assert_int_equal(guest.x.base.requests, 0);
 }
 
-/* Both kinds of translations, and ours (SDM vol. 3, 28.4.3). */
+/* Both kinds of translations, and ours (SDM vol. 3, 29.4.3). */
 static void flushes(void **state __unused)
 {
 	guest.x.base.requests = VCPU_REQ_FLUSH;

@@ -116,7 +116,7 @@ static void refused_entries(void **state __unused)
 	assert_int_equal(guest.x.avail, 0);
 }
 
-/* RIP ran over in 32-bit code: cut off and entered again (SDM vol. 3, 26.3.1.4). */
+/* RIP ran over in 32-bit code: cut off and entered again (SDM vol. 3, 27.3.1.4). */
 static void overflow_is_repaired(void **state __unused)
 {
 	static const uint32_t code[] = {CODE_16, CODE_32};
@@ -184,7 +184,7 @@ static void cpuid_and_vmcall(void **state __unused)
 	assert_int_equal(vmcs[VMCS_GUEST_RIP], 0x1009);
 }
 
-/* SDM vol. 3, table 27-5. */
+/* SDM vol. 3, table 28-5. */
 static void port_accesses(void **state __unused)
 {
 	static const struct {
@@ -245,7 +245,7 @@ static void interrupts_and_nmis(void **state __unused)
 	assert_int_equal(prepared, 3);
 }
 
-/* SDM vol. 3, 27.1: DR6 is not updated; the qualification has its bits. */
+/* SDM vol. 3, 28.1: DR6 is not updated; the qualification has its bits. */
 static void exceptions(void **state __unused)
 {
 	vmcs[VMCS_EXIT_INTR_INFO] = 0x80000301;
@@ -273,7 +273,7 @@ static void exceptions(void **state __unused)
 	assert_int_equal(vmcs[VMCS_GUEST_INTERRUPTIBILITY], 0);
 }
 
-/* SDM vol. 3, 27.2.2 and 27.2.3: the IRET that unblocked NMIs faulted, so it did not. */
+/* SDM vol. 3, 28.2.2 and 28.2.3: the IRET that unblocked NMIs faulted, so it did not. */
 static void iret_that_faulted(void **state __unused)
 {
 	vmcs[VMCS_EXIT_INTR_INFO] = 0x80001b11;

@@ -40,7 +40,7 @@ static bool x2apic_direct(uint32_t index, bool write)
 }
 
 /*
- * SDM vol. 3, 24.6.9: 1 KiB each for reads of 0 to 0x1fff, reads of 0xc0000000 to 0xc0001fff,
+ * SDM vol. 3, 25.6.9: 1 KiB each for reads of 0 to 0x1fff, reads of 0xc0000000 to 0xc0001fff,
  * writes of the former, writes of the latter; a 1 makes an exit.
  */
 static void compare_map(uint64_t pa, bool x2apic)
@@ -172,7 +172,7 @@ static void beyond_the_edges(void **state __unused)
 		assert_int_equal(map[i], 0xff);
 }
 
-/* SDM vol. 3, 24.6.4: bitmap A has ports up to 0x7fff, B the others. */
+/* SDM vol. 3, 25.6.4: bitmap A has ports up to 0x7fff, B the others. */
 static void all_ports_exit(void **state __unused)
 {
 	pool_owner = OWNER_CORE;

@@ -169,7 +169,7 @@ static void only_what_is_dirty(void **state __unused)
 	write_back(X86_RSP);
 	assert_int_equal(vmwrites, 1);
 	assert_int_equal(vmcs[VMCS_GUEST_RSP], 0x5678);
-	/* Bit 1 must be 1 (SDM vol. 3, 26.3.1.4). */
+	/* Bit 1 must be 1 (SDM vol. 3, 27.3.1.4). */
 	write_back(X86_RFLAGS);
 	assert_int_equal(vmwrites, 1);
 	assert_int_equal(vmcs[VMCS_GUEST_RFLAGS], RFLAGS_ZF | BIT(1));
@@ -232,7 +232,7 @@ static void segments_there_and_back(void **state __unused)
 	assert_int_equal(vmcs[VMCS_GUEST_IDTR_LIMIT], 0x3f);
 }
 
-/* SDM vol. 3, table 24-2: AVL, L, D/B and G at 15:12, with reserved bits below; 16: unusable. */
+/* SDM vol. 3, table 25-2: AVL, L, D/B and G at 15:12, with reserved bits below; 16: unusable. */
 static void access_rights(void **state __unused)
 {
 	for (unsigned attr = 0; attr < 0x1000; attr++) {
@@ -259,7 +259,7 @@ static void access_rights(void **state __unused)
 	assert_int_equal(guest.x.state.seg[SEG_DS].attr, 0x93);
 }
 
-/* SDM vol. 3, 24.4.1: the DPL of SS is the CPL, also if SS is not usable. */
+/* SDM vol. 3, 25.4.1: the DPL of SS is the CPL, also if SS is not usable. */
 static void privilege_level(void **state __unused)
 {
 	for (unsigned cpl = 0; cpl < 4; cpl++) {
@@ -313,7 +313,7 @@ static void control_registers_written(void **state __unused)
 	assert_int_equal(vmcs[VMCS_CR4_SHADOW], CR4_PAE);
 	assert_int_equal(vmcs[VMCS_GUEST_CR4], CR4_PAE | CR4_MCE | CR4_VMXE);
 	assert_int_equal(vmcs[VMCS_GUEST_EFER], EFER_LME | EFER_LMA | EFER_SCE);
-	/* The control follows LMA (SDM vol. 3, 26.3.1.1). */
+	/* The control follows LMA (SDM vol. 3, 27.3.1.1). */
 	assert_int_equal(vmcs[VMCS_ENTRY_CONTROLS],
 			 ENTRYCTL_LOAD_EFER | ENTRYCTL_LOAD_PAT | ENTRYCTL_IA32E);
 	st->efer = EFER_LME;
@@ -328,7 +328,7 @@ static void control_registers_written(void **state __unused)
 	assert_int_equal(vmcs[VMCS_CR4_SHADOW], CR4_PAE | CR4_MCE);
 }
 
-/* PE and PG may be 0 in an unrestricted guest, whatever the CPU fixes (SDM vol. 3, 26.3.1.1). */
+/* PE and PG may be 0 in an unrestricted guest, whatever the CPU fixes (SDM vol. 3, 27.3.1.1). */
 static void fixed_bits(void **state __unused)
 {
 	assert_int_equal(vmx_real_cr0(0), CR0_NE | CR0_ET);
@@ -419,7 +419,7 @@ static void kept_registers_change_hands(void **state __unused)
 	assert_true(vmx_is_resident(&guest));
 	for (unsigned i = 0; i < KEPT_MSRS; i++)
 		*cpu_msr(msr[i]) = 0x100 + i;
-	/* An INIT leaves the MSRs (SDM vol. 3, table 9-1), in the CPU or not, and them alone. */
+	/* An INIT leaves the MSRs (SDM vol. 3, table 10-1), in the CPU or not, and them alone. */
 	mock_cr2 = 0x9000;
 	vmx_switch_reset(&guest, true);
 	assert_false(vmx_is_resident(&guest));
@@ -483,7 +483,7 @@ static bool loads_pdptes(uint64_t cr0, uint64_t cr3, uint64_t cr4, uint64_t efer
 	return pdpt_reads;
 }
 
-/* SDM vol. 3, 4.4.1 and 26.3.2.4: with EPT, entries take them from the VMCS. */
+/* SDM vol. 3, 4.4.1 and 27.3.2.4: with EPT, entries take them from the VMCS. */
 static void pdptes_follow_pae_paging(void **state __unused)
 {
 	const uint64_t paging = CR0_PE | CR0_PG;

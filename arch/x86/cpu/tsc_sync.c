@@ -18,7 +18,7 @@ static uint64_t answered; /* the same, when it was answered; atomic */
 static uint64_t sample;	  /* the other CPU's TSC, while it answered */
 static int64_t to_add;	  /* ASK_ADD */
 
-/* SDM vol. 3, 17.17.3: exact where there is IA32_TSC_ADJUST, else off by what the write takes. */
+/* SDM vol. 3, 18.17.3: exact where there is IA32_TSC_ADJUST, else off by what the write takes. */
 static void add(int64_t ticks)
 {
 	uint64_t adjust;

@@ -46,7 +46,7 @@ void x86_vcpu_reset(struct x86_vcpu *v)
 }
 
 /*
- * SDM vol. 3, table 9-1; APM vol. 2, table 14-1: registers as at power-on, but CR0.CD and NW, most
+ * SDM vol. 3, table 10-1; APM vol. 2, table 14-1: registers as at power-on, but CR0.CD and NW, most
  * MSRs, the TSC, XCR0 and the x87 and vector registers stay. The boot processor would go on in
  * firmware, which there is none of: the guest restarts.
  */
@@ -74,7 +74,7 @@ static void init(struct x86_vcpu *v)
 	x86_dirty(v, X86_CR);
 }
 
-/* SDM vol. 3, 8.4.3: in real mode, at the page that the vector names. */
+/* SDM vol. 3, 9.4.3: in real mode, at the page that the vector names. */
 static void start_up(struct x86_vcpu *v)
 {
 	uint8_t page = events_startup(v);

@@ -80,7 +80,7 @@ static void inject(struct svm_vcpu *s, const struct x86_event *ev)
 		x86_dirty(&s->x, X86_CR | X86_DR);
 		svm_write_back(s);
 	}
-	/* The end of the NMI's handler unblocks the next (APM vol. 2, 15.21.7). */
+	/* The end of the NMI's handler unblocks the next (APM vol. 2, 8.2.3). */
 	if (ev->type == EVENT_NMI) {
 		s->nmi_iret = NOWHERE;
 		c->intercept3 |= INTERCEPT_IRET;

@@ -270,7 +270,7 @@ static int on_iret(struct svm_vcpu *s)
 	return svm_prepare(s);
 }
 
-/* Its delivery turns off DEBUGCTL's LBR and BTF (APM vol. 2, 13.1.1.6): ours by VMRUN does not. */
+/* Its delivery turns off DEBUGCTL's LBR and BTF (APM vol. 2, 13.1.6): ours by VMRUN does not. */
 static void raise_debug(struct svm_vcpu *s)
 {
 	if (unlikely(s->vmcb->dbgctl)) {

@@ -146,7 +146,7 @@ static void clear_vmcb(struct vmcb *c, bool init)
 		memcpy((uint8_t *)c + KEPT, kept, sizeof(kept));
 }
 
-/* Power-on state: SDM vol. 3, table 9-1; APM vol. 2, 14.1.3. */
+/* Power-on state: SDM vol. 3, table 10-1; APM vol. 2, 14.1.3. */
 static void svm_vcpu_reset(struct x86_vcpu *v, bool init)
 {
 	enum { DATA = 0x93, CODE = 0x9b, LDT = 0x82, TSS_BUSY = 0x8b };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* APIC virtualization: the CPU delivers interrupts and ends them without an exit (SDM ch. 29). */
+/* APIC virtualization: the CPU delivers and ends interrupts without an exit (SDM vol. 3, ch. 30).
+ */
 #include "socle/cpu/regs.h"
 #include "socle/guest/exits.h"
 #include "socle/platform/lapic.h"
@@ -80,7 +81,7 @@ static void unmap_access_page(struct vmx_vcpu *s)
 			vcpu_request(vm->vcpu[i], VCPU_REQ_FLUSH);
 }
 
-/* The guest chose another mode of its APIC: SDM vol. 3, 29.4 and 29.5. */
+/* The guest chose another mode of its APIC: SDM vol. 3, 30.4 and 30.5. */
 static void set_mode(struct vmx_vcpu *s, uint32_t mode)
 {
 	s->apic_mode = mode;
@@ -116,20 +117,20 @@ void vmx_apicv_prepare(struct vmx_vcpu *s)
 	}
 }
 
-/* The exit follows the end of the interrupt (SDM vol. 3, 29.1.4): nothing is to be skipped. */
+/* The exit follows the end of the interrupt (SDM vol. 3, 30.1.4): nothing is to be skipped. */
 void vmx_apicv_eoi(struct vmx_vcpu *s)
 {
 	lapic_page_ended(s->x.lapic, vmread(VMCS_EXIT_QUALIFICATION));
 }
 
-/* Likewise, this one follows the write to the page (29.4.3.3). */
+/* Likewise, this one follows the write to the page (30.4.3.3). */
 void vmx_apicv_write(struct vmx_vcpu *s)
 {
 	lapic_page_written(s->x.lapic,
 			   vmread(VMCS_EXIT_QUALIFICATION) & APIC_ACCESS_OFFSET & ~0xfu);
 }
 
-/* x2APIC registers that need no exit in that mode (29.5). */
+/* x2APIC registers that need no exit in that mode (30.5). */
 void vmx_apicv_msrs(void (*allow)(uint32_t index, bool read, bool write, void *map), void *map)
 {
 	enum { TPR = 0x808, EOI = 0x80b, SELF_IPI = 0x83f };

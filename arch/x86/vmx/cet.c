@@ -26,7 +26,7 @@ uint32_t vmx_cet_exit_control(const struct x86_vcpu *v)
 	return cet_offered(v) ? EXITCTL_LOAD_CET : 0;
 }
 
-/* The fields exist with the controls (SDM vol. 3, 24.4.1 and 24.5). */
+/* The fields exist with the controls (SDM vol. 3, 25.4.1 and 25.5). */
 void vmx_cet_write_host_state(void)
 {
 	if (!vmx_caps.cet)

@@ -65,7 +65,7 @@ struct vmx_view {
 };
 
 struct vmx_check {
-	const char *section; /* of SDM vol. 3 */
+	const char *section; /* of SDM vol. 3, where VM entries are chapter 26: before 2022 */
 	const char *what;    /* "guest CR4" */
 	const char *must;    /* "must ..." */
 	uint32_t field;	     /* enum vmcs_field, whose value is tested and shown */

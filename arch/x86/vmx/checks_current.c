@@ -49,7 +49,7 @@ static void read_cpuid(struct vmx_check_caps *caps)
 	caps->efer = (extended.edx & BIT(11) ? (uint64_t)EFER_SCE : 0) |
 		     (extended.edx & BIT(20) ? (uint64_t)EFER_NXE : 0) |
 		     (extended.edx & BIT(29) ? (uint64_t)(EFER_LME | EFER_LMA) : 0);
-	/* A counter for each bit, and the metrics (SDM vol. 3, 18.2.2). */
+	/* A counter for each bit, and the metrics (SDM vol. 3, 20.2.2). */
 	caps->perf_global =
 		(BIT(pmu.eax >> 8 & 0x1f) - 1) | (BIT(pmu.edx & 0x1f) - 1) << 32 | BIT(48);
 	/* Which of these bits exist depends on the model: only those that never do are wrong. */

@@ -9,8 +9,8 @@
 #include "vmx_insn.h"
 
 /*
- * NE must be 1 while VMX is on (SDM vol. 3, 23.8). NW and CD would stay in the CPU after an exit
- * (27.5.1), so no guest may change the real ones: memory types come from EPT and PAT.
+ * NE must be 1 while VMX is on (SDM vol. 3, 24.8). NW and CD would stay in the CPU after an exit
+ * (28.5.1), so no guest may change the real ones: memory types come from EPT and PAT.
  */
 uint64_t vmx_real_cr0(uint64_t cr0)
 {

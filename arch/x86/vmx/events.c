@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Before an entry: requests, events to inject (SDM vol. 3, 26.6), write-back, flushes. */
+/* Before an entry: requests, events to inject (SDM vol. 3, 27.6), write-back, flushes. */
 #include "socle/cpu/regs.h"
 #include "socle/guest/vcpu.h"
 #include "socle/kernel/sched.h"
@@ -48,7 +48,7 @@ void vmx_interrupted(struct vmx_vcpu *s, uint32_t info)
 /*
  * An NMI's window is open when no NMI is in service: it waits for that, too. In the shadow of STI
  * it may be open although we inject none there, so the one for interrupts stands in (SDM vol. 3,
- * 25.2).
+ * 26.2).
  */
 static void open_window(struct vmx_vcpu *s, enum events_wait wait, uint32_t blocking)
 {
@@ -76,13 +76,13 @@ static void inject(struct vmx_vcpu *s, const struct x86_event *ev, uint32_t bloc
 	}
 	/*
 	 * A shadow does not outlive the delivery of an event. An NMI finds NMIs unblocked, also at
-	 * its second attempt, and blocks them (SDM vol. 3, 26.3.1.5 and 26.6.1.1).
+	 * its second attempt, and blocks them (SDM vol. 3, 27.3.1.5 and 27.6.1.1).
 	 */
 	blocking &= ~(uint32_t)(BLOCKING_STI | BLOCKING_MOV_SS);
 	if (ev->type == EVENT_NMI)
 		blocking &= ~(uint32_t)BLOCKING_NMI;
 	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, blocking);
-	/* Bits 31:16 must be 0 (SDM vol. 3, 26.2.1.3). */
+	/* Bits 31:16 must be 0 (SDM vol. 3, 27.2.1.3). */
 	if (ev->has_error)
 		vmwrite(VMCS_ENTRY_EXCEPTION_ERROR, ev->error & 0xffff);
 	vmwrite(VMCS_ENTRY_INTR_INFO, encode(ev));

@@ -18,7 +18,7 @@ static enum insn_mode code_mode(void)
 {
 	uint32_t access = vmread(VMCS_GUEST_CS_ACCESS);
 
-	/* The CPU keeps the control up to date at exits (SDM vol. 3, 27.2). */
+	/* The CPU keeps the control up to date at exits (SDM vol. 3, 28.2). */
 	if ((access & ACCESS_L) && (vmread(VMCS_ENTRY_CONTROLS) & ENTRYCTL_IA32E))
 		return INSN_MODE_64;
 	return access & ACCESS_DB ? INSN_MODE_32 : INSN_MODE_16;
@@ -177,7 +177,7 @@ static __always_inline int nested_access(struct vmx_vcpu *s, uint64_t gpa, uint3
 		.gpa = gpa,
 		.la = rip,
 		.cr3 = vmread(VMCS_GUEST_CR3),
-		/* RF is set by the exit, and means nothing here (SDM vol. 3, 27.3.3). */
+		/* RF is set by the exit, and means nothing here (SDM vol. 3, 28.3.3). */
 		.flags = flags | (rflags & RFLAGS_TF),
 		.mode = code_mode(),
 	};
@@ -314,7 +314,7 @@ static int on_exception(struct vmx_vcpu *s)
 	/* INT1 exits before it is executed, and is a trap. */
 	if ((info & INTR_INFO_TYPE) >> INTR_INFO_TYPE_SHIFT == INTR_TYPE_PRIV_SOFT_EXCEPTION)
 		step_behind(s);
-	/* DR6 is not updated yet (SDM vol. 3, 27.1). */
+	/* DR6 is not updated yet (SDM vol. 3, 28.1). */
 	if (vector == VEC_DB)
 		x86_raise_exception(
 			&s->x, &(struct x86_exception){.vector = VEC_DB,

@@ -13,8 +13,8 @@
 #include "vmx_insn.h"
 
 /*
- * Entries load the guest's DEBUGCTL or LBR_CTL and exits turn off the CPU's (SDM vol. 3, 26.3.2.1
- * and 27.5.1), so nothing of ours is ever recorded. The records themselves stay in the CPU: they
+ * Entries load the guest's DEBUGCTL or LBR_CTL and exits turn off the CPU's (SDM vol. 3, 27.3.2.1
+ * and 28.5.1), so nothing of ours is ever recorded. The records themselves stay in the CPU: they
  * change hands when a vCPU that records takes it, or leaves for another CPU. They are direct only
  * while their vCPU records. Register by register, not by XSAVES: that exists for architectural
  * ones alone, and would need their component in IA32_XSS.

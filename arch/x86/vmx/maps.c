@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The MSR and I/O bitmaps (SDM vol. 3, 24.6.4 and 24.6.9): each VM has its own for MSRs. */
+/* The MSR and I/O bitmaps (SDM vol. 3, 25.6.4 and 25.6.9): each VM has its own for MSRs. */
 #include "socle/guest/cpuid.h"
 #include "socle/guest/lbr.h"
 #include "socle/mm/frames.h"

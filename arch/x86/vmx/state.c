@@ -5,7 +5,7 @@
 #include "vmx.h"
 #include "vmx_insn.h"
 
-/* The upper four attributes lie elsewhere than in enum x86_seg_attr (SDM vol. 3, 24.4.1). */
+/* The upper four attributes lie elsewhere than in enum x86_seg_attr (SDM vol. 3, 25.4.1). */
 enum { ATTR_LOW = 0xff, ATTR_HIGH = 0xf00, HIGH_SHIFT = 4 };
 
 static struct x86_segment read_segment(enum x86_seg n)
@@ -44,7 +44,7 @@ static void load_segments(struct x86_state *st)
 	st->gdtr.limit = vmread(VMCS_GUEST_GDTR_LIMIT);
 	st->idtr.base = vmread(VMCS_GUEST_IDTR_BASE);
 	st->idtr.limit = vmread(VMCS_GUEST_IDTR_LIMIT);
-	/* The DPL of SS is the CPL, whatever else SS is (SDM vol. 3, 24.4.1). */
+	/* The DPL of SS is the CPL, whatever else SS is (SDM vol. 3, 25.4.1). */
 	st->cpl = (st->seg[SEG_SS].attr & SEG_ATTR_DPL) >> SEG_ATTR_DPL_SHIFT;
 }
 

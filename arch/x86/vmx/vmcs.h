@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The virtual-machine control structure and its encodings (SDM vol. 3, chapters 24 to 28). */
+/* The virtual-machine control structure and its encodings (SDM vol. 3, chapters 25 to 29). */
 #ifndef SOCLE_VMX_VMCS_H
 #define SOCLE_VMX_VMCS_H
 
 #include "socle/base.h"
-
-/*
- * Sections are cited as in the editions in which VM entries are chapter 26; later ones count
- * these chapters from 25 on.
- */
 
 /* Capability MSRs (SDM vol. 3, appendix A). */
 enum vmx_msr {
@@ -22,7 +17,7 @@ enum vmx_msr {
 	MSR_VMX_TERTIARY_CTLS = 0x492, MSR_VMX_EXIT_CTLS2 = 0x493,
 };
 
-/* IA32_FEATURE_CONTROL (SDM vol. 3, 23.7). */
+/* IA32_FEATURE_CONTROL (SDM vol. 3, 24.7). */
 enum vmx_feature_control {
 	FEATURE_CONTROL_LOCK = BIT(0), FEATURE_CONTROL_VMX_IN_SMX = BIT(1),
 	FEATURE_CONTROL_VMX = BIT(2),
@@ -193,7 +188,7 @@ enum vmcs_field {
 /* Per-segment fields lie 2 apart, in the order of enum x86_seg, then GDTR and IDTR. */
 enum { VMCS_SEGMENT_STEP = 2 };
 
-/* The parts of an encoding (24.11.2). */
+/* The parts of an encoding (25.11.2). */
 enum vmcs_field_width { VMCS_WIDTH_16, VMCS_WIDTH_64, VMCS_WIDTH_32, VMCS_WIDTH_NATURAL };
 enum vmcs_field_type { VMCS_TYPE_CONTROL, VMCS_TYPE_READ_ONLY, VMCS_TYPE_GUEST, VMCS_TYPE_HOST };
 enum {
@@ -201,13 +196,13 @@ enum {
 	VMCS_FIELD_WIDTH_SHIFT = 13,
 };
 
-/* Pin-based VM-execution controls (24.6.1). */
+/* Pin-based VM-execution controls (25.6.1). */
 enum vmx_pin_controls {
 	PIN_EXTERNAL_INTERRUPT = BIT(0), PIN_NMI = BIT(3), PIN_VIRTUAL_NMIS = BIT(5),
 	PIN_PREEMPTION_TIMER = BIT(6), PIN_POSTED_INTERRUPTS = BIT(7),
 };
 
-/* Primary processor-based VM-execution controls (24.6.2). */
+/* Primary processor-based VM-execution controls (25.6.2). */
 enum vmx_primary_controls {
 	PRIMARY_INTERRUPT_WINDOW = BIT(2), PRIMARY_TSC_OFFSETTING = BIT(3), PRIMARY_HLT = BIT(7),
 	PRIMARY_INVLPG = BIT(9), PRIMARY_MWAIT = BIT(10), PRIMARY_RDPMC = BIT(11),
@@ -219,7 +214,7 @@ enum vmx_primary_controls {
 };
 #define PRIMARY_SECONDARY BIT(31)
 
-/* Secondary processor-based VM-execution controls (24.6.2). */
+/* Secondary processor-based VM-execution controls (25.6.2). */
 enum vmx_secondary_controls {
 	SECONDARY_APIC_ACCESSES = BIT(0), SECONDARY_EPT = BIT(1),
 	SECONDARY_DESCRIPTOR_TABLE = BIT(2), SECONDARY_RDTSCP = BIT(3), SECONDARY_X2APIC = BIT(4),
@@ -237,14 +232,14 @@ enum vmx_secondary_controls {
 };
 #define SECONDARY_INSN_TIMEOUT BIT(31)
 
-/* Tertiary processor-based VM-execution controls, 64 bits (24.6.2). */
+/* Tertiary processor-based VM-execution controls, 64 bits (25.6.2). */
 enum vmx_tertiary_controls {
 	TERTIARY_LOADIWKEY = BIT(0), TERTIARY_HLAT = BIT(1), TERTIARY_EPT_PAGING_WRITE = BIT(2),
 	TERTIARY_GUEST_PAGING_VERIFICATION = BIT(3), TERTIARY_IPI_VIRTUALIZATION = BIT(4),
 	TERTIARY_MSR_LIST = BIT(6), TERTIARY_SPEC_CTRL = BIT(7), TERTIARY_APIC_TIMER = BIT(8),
 };
 
-/* Primary VM-exit controls (24.7.1). */
+/* Primary VM-exit controls (25.7.1). */
 enum vmx_exit_controls {
 	EXITCTL_SAVE_DEBUG = BIT(2), EXITCTL_HOST_64 = BIT(9), EXITCTL_LOAD_PERF_GLOBAL = BIT(12),
 	EXITCTL_ACK_INTERRUPT = BIT(15), EXITCTL_SAVE_PAT = BIT(18), EXITCTL_LOAD_PAT = BIT(19),
@@ -256,13 +251,13 @@ enum vmx_exit_controls {
 };
 #define EXITCTL_SECONDARY BIT(31)
 
-/* Secondary VM-exit controls, 64 bits (24.7.1). */
+/* Secondary VM-exit controls, 64 bits (25.7.1). */
 enum vmx_exit_controls2 {
 	EXITCTL2_SAVE_FRED = BIT(0), EXITCTL2_LOAD_FRED = BIT(1),
 	EXITCTL2_BUSY_SHADOW_STACK = BIT(3),
 };
 
-/* VM-entry controls (24.8.1). */
+/* VM-entry controls (25.8.1). */
 enum vmx_entry_controls {
 	ENTRYCTL_LOAD_DEBUG = BIT(2), ENTRYCTL_IA32E = BIT(9), ENTRYCTL_SMM = BIT(10),
 	ENTRYCTL_END_DUAL_MONITOR = BIT(11), ENTRYCTL_LOAD_PERF_GLOBAL = BIT(13),
@@ -301,7 +296,7 @@ enum vmx_exit_reason {
 	VMX_EXIT_REASONS = 86,
 };
 
-/* The rest of the exit-reason field (24.9.1). */
+/* The rest of the exit-reason field (25.9.1). */
 enum vmx_exit_reason_bits {
 	EXIT_REASON_BASIC = 0xffff, EXIT_REASON_BUSY_SHADOW_STACK = BIT(25),
 	EXIT_REASON_BUS_LOCK = BIT(26), EXIT_REASON_ENCLAVE = BIT(27),
@@ -310,7 +305,7 @@ enum vmx_exit_reason_bits {
 #define EXIT_REASON_ENTRY_FAILURE BIT(31)
 
 /*
- * Interruption information of entries, of exits and of IDT vectoring (24.8.3, 24.9.2, 24.9.3).
+ * Interruption information of entries, of exits and of IDT vectoring (25.8.3, 25.9.2, 25.9.3).
  * Bit 12 is defined for exits alone.
  */
 enum vmx_intr_info {
@@ -323,32 +318,32 @@ enum vmx_intr_info {
 };
 #define INTR_INFO_VALID BIT(31)
 
-/* Guest interruptibility state (24.4.2). */
+/* Guest interruptibility state (25.4.2). */
 enum vmx_interruptibility {
 	BLOCKING_STI = BIT(0), BLOCKING_MOV_SS = BIT(1), BLOCKING_SMI = BIT(2),
 	BLOCKING_NMI = BIT(3), BLOCKING_ENCLAVE = BIT(4),
 };
 
-/* Guest activity state (24.4.2). */
+/* Guest activity state (25.4.2). */
 enum vmx_activity {
 	ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_SIPI, ACTIVITY_STATES,
 };
 
-/* Pending debug exceptions (24.4.2). */
+/* Pending debug exceptions (25.4.2). */
 enum vmx_pending_debug {
 	PENDING_DEBUG_B = 0xf, PENDING_DEBUG_BUS_LOCK = BIT(11),
 	PENDING_DEBUG_BREAKPOINT = BIT(12), PENDING_DEBUG_BS = BIT(14),
 	PENDING_DEBUG_RTM = BIT(16),
 };
 
-/* Access rights of a guest segment (24.4.1). */
+/* Access rights of a guest segment (25.4.1). */
 enum vmx_access_rights {
 	ACCESS_TYPE = 0xf, ACCESS_S = BIT(4), ACCESS_DPL_SHIFT = 5, ACCESS_DPL = 3 << 5,
 	ACCESS_P = BIT(7), ACCESS_AVL = BIT(12), ACCESS_L = BIT(13), ACCESS_DB = BIT(14),
 	ACCESS_G = BIT(15), ACCESS_UNUSABLE = BIT(16),
 };
 
-/* Qualification of an EPT violation (27.2.1). */
+/* Qualification of an EPT violation (28.2.1). */
 enum vmx_ept_violation {
 	EPT_VIOLATION_READ = BIT(0), EPT_VIOLATION_WRITE = BIT(1), EPT_VIOLATION_FETCH = BIT(2),
 	EPT_VIOLATION_READABLE = BIT(3), EPT_VIOLATION_WRITABLE = BIT(4),
@@ -360,14 +355,14 @@ enum vmx_ept_violation {
 	EPT_VIOLATION_VERIFICATION = BIT(15), EPT_VIOLATION_ASYNCHRONOUS = BIT(16),
 };
 
-/* Qualification of an I/O instruction (27.2.1, table 27-5). */
+/* Qualification of an I/O instruction (28.2.1, table 28-5). */
 enum vmx_io_qualification {
 	IO_SIZE = 7, /* bytes - 1 */
 	IO_IN = BIT(3), IO_STRING = BIT(4), IO_REP = BIT(5), IO_IMMEDIATE = BIT(6),
 	IO_PORT_SHIFT = 16,
 };
 
-/* Qualification of a control-register access (27.2.1, table 27-3). */
+/* Qualification of a control-register access (28.2.1, table 28-3). */
 enum vmx_cr_qualification {
 	CR_ACCESS_NUMBER = 0xf, CR_ACCESS_TYPE_SHIFT = 4, CR_ACCESS_TYPE = 3 << 4,
 	CR_ACCESS_LMSW_MEMORY = BIT(6), CR_ACCESS_GPR_SHIFT = 8, CR_ACCESS_GPR = 0xf << 8,
@@ -375,33 +370,33 @@ enum vmx_cr_qualification {
 	CR_TYPE_MOV_TO = 0, CR_TYPE_MOV_FROM = 1, CR_TYPE_CLTS = 2, CR_TYPE_LMSW = 3,
 };
 
-/* Qualification of MOV DR (27.2.1, table 27-4). */
+/* Qualification of MOV DR (28.2.1, table 28-4). */
 enum vmx_dr_qualification {
 	DR_ACCESS_NUMBER = 7, DR_ACCESS_FROM = BIT(4), DR_ACCESS_GPR_SHIFT = 8,
 	DR_ACCESS_GPR = 0xf << 8,
 };
 
-/* Qualification of a task switch (27.2.1, table 27-2). */
+/* Qualification of a task switch (28.2.1, table 28-2). */
 enum vmx_task_qualification {
 	TASK_SWITCH_SELECTOR = 0xffff, TASK_SWITCH_SOURCE_SHIFT = 30,
 	TASK_SOURCE_CALL = 0, TASK_SOURCE_IRET = 1, TASK_SOURCE_JMP = 2, TASK_SOURCE_GATE = 3,
 };
 
-/* Qualification of an APIC access (27.2.1, table 27-6). */
+/* Qualification of an APIC access (28.2.1, table 28-6). */
 enum vmx_apic_qualification {
 	APIC_ACCESS_OFFSET = 0xfff, APIC_ACCESS_TYPE_SHIFT = 12, APIC_ACCESS_TYPE = 0xf << 12,
 	APIC_TYPE_LINEAR_READ = 0, APIC_TYPE_LINEAR_WRITE = 1, APIC_TYPE_LINEAR_FETCH = 2,
 	APIC_TYPE_EVENT = 3, APIC_TYPE_PHYSICAL_EVENT = 10, APIC_TYPE_PHYSICAL = 15,
 };
 
-/* EPT pointer (24.6.11). */
+/* EPT pointer (25.6.11). */
 enum vmx_eptp {
 	EPTP_UC = 0, EPTP_WB = 6, EPTP_TYPE = 7, EPTP_WALK_SHIFT = 3, /* levels - 1 */
 	EPTP_WALK = 7 << 3, EPTP_WALK_4 = 3 << 3, EPTP_ACCESSED_DIRTY = BIT(6),
 	EPTP_SUPERVISOR_SSS = BIT(7),
 };
 
-/* Types and descriptors of INVEPT and INVVPID (SDM vol. 3, 30.3). */
+/* Types and descriptors of INVEPT and INVVPID (SDM vol. 3, 31.3). */
 enum vmx_invept { INVEPT_SINGLE = 1, INVEPT_ALL = 2 };
 enum vmx_invvpid {
 	INVVPID_ADDRESS = 0, INVVPID_SINGLE = 1, INVVPID_ALL = 2, INVVPID_SINGLE_NON_GLOBAL = 3,
@@ -419,7 +414,7 @@ struct vmx_invvpid_desc {
 };
 _Static_assert(sizeof(struct vmx_invvpid_desc) == 16, "INVVPID");
 
-/* An entry of an MSR area (24.7.2, 24.8.2); areas are 16-byte aligned. */
+/* An entry of an MSR area (25.7.2, 25.8.2); areas are 16-byte aligned. */
 struct vmx_msr_entry {
 	uint32_t index;
 	uint32_t reserved; /* 0 */
@@ -427,7 +422,7 @@ struct vmx_msr_entry {
 };
 _Static_assert(sizeof(struct vmx_msr_entry) == 16, "MSR area");
 
-/* Numbers in VMCS_INSN_ERROR (30.4). */
+/* Numbers in VMCS_INSN_ERROR (31.4). */
 enum vmx_insn_error {
 	VMX_ERROR_VMCALL_IN_ROOT = 1, VMX_ERROR_VMCLEAR_ADDRESS = 2, VMX_ERROR_VMCLEAR_VMXON = 3,
 	VMX_ERROR_LAUNCH_NOT_CLEAR = 4, VMX_ERROR_RESUME_NOT_LAUNCHED = 5,

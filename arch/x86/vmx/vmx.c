@@ -80,7 +80,7 @@ static status_t vmx_cpu_on(void)
 		return -S_NOMEM;
 	if (locked_off(&control))
 		return -S_PERM;
-	/* SDM vol. 3, 23.7: without the lock VMXON faults. */
+	/* SDM vol. 3, 24.7: without the lock VMXON faults. */
 	if (!(control & FEATURE_CONTROL_LOCK))
 		msr_write(MSR_FEATURE_CONTROL,
 			  control | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX);
@@ -166,7 +166,7 @@ static struct x86_vcpu *vmx_vcpu_create(struct vm *vm, unsigned id)
 	return &s->x;
 }
 
-/* SDM vol. 3, 24.5. */
+/* SDM vol. 3, 25.5. */
 void vmx_write_host_state(void)
 {
 	struct cpu *cpu = this_cpu();
@@ -280,7 +280,7 @@ static void reset_sysenter(void)
 	vmwrite(VMCS_GUEST_SYSENTER_EIP, 0);
 }
 
-/* Power-on state: SDM vol. 3, table 9-1, but for what survives an INIT. */
+/* Power-on state: SDM vol. 3, table 10-1, but for what survives an INIT. */
 static void write_guest_state(struct vmx_vcpu *s)
 {
 	enum { DATA = 0x93, CODE = 0x9b, LDT = 0x82, TSS_BUSY = 0x8b };
@@ -348,7 +348,7 @@ static enum vcpu_leave vmx_run(struct vcpu *b)
 	return leave - 1;
 }
 
-/* A VMCS may be active on one CPU at a time (SDM vol. 3, 24.11.1). */
+/* A VMCS may be active on one CPU at a time (SDM vol. 3, 25.11.1). */
 static void vmx_release(struct vcpu *b)
 {
 	struct vmx_vcpu *s = vmx_vcpu(x86_vcpu(b));

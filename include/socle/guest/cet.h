@@ -9,7 +9,7 @@
 
 /*
  * We run with CR4.CET off, so these registers have no effect on us, and none of them is switched by
- * entries and exits (SDM vol. 3, 26.3.2.1 and 27.5.1; APM vol. 2, 15.5.1): the guest's stay in the
+ * entries and exits (SDM vol. 3, 27.3.2.1 and 28.5.1; APM vol. 2, 15.5.1): the guest's stay in the
  * CPU. S_CET, SSP and INTERRUPT_SSP_TABLE are in the VMCS or VMCB.
  */
 enum cet_kept { CET_U_CET, CET_PL0_SSP, CET_PL1_SSP, CET_PL2_SSP, CET_PL3_SSP };

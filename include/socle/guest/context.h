@@ -24,7 +24,7 @@ uint32_t context_pkru(void);
 /* Sets @v's IA32_XSS, also in the CPU if its registers are there. @xss: bits of its cpuid->xss. */
 void context_set_xss(struct x86_vcpu *v, uint64_t xss);
 
-/* Resets what an INIT does of these registers: IA32_XSS, DR0 to DR3 (SDM vol. 3, table 9-1). */
+/* Resets what an INIT does of these registers: IA32_XSS, DR0 to DR3 (SDM vol. 3, table 10-1). */
 void context_init(struct x86_vcpu *v);
 
 /* Sets the power-on values and drops what the CPU may hold of @v. */

@@ -23,7 +23,7 @@ enum msr_action {
 
 /* What becomes of a value that is kept for the guest when its vCPU gets an INIT. */
 enum msr_at_init {
-	MSR_INIT_KEEPS,	 /* nothing: as most (SDM vol. 3, table 9-1, "all other MSRs") */
+	MSR_INIT_KEEPS,	 /* nothing: as most (SDM vol. 3, table 10-1, "all other MSRs") */
 	MSR_INIT_RESETS, /* the reset value again */
 };
 

@@ -135,7 +135,7 @@ enum exit_action {
 	X(struct x86_vcpu *, vcpu_create, (struct vm * vm, unsigned id))                           \
 	/* Makes the MSR permission maps of @v's VM, after msr_create(). vCPU 0 is first. */       \
 	X(status_t, msr_maps, (struct x86_vcpu * v))                                               \
-	/* Sets power-on state (SDM vol. 3, 9.1), all but what the rooms above hold. After an */   \
+	/* Sets power-on state (SDM vol. 3, 10.1), all but what the rooms above hold. After an */  \
 	/* INIT, which keeps the MSRs that the guest uses directly: @init; not during a run. */    \
 	X(void, vcpu_reset, (struct x86_vcpu * v, bool init))                                      \
 	/* Fills @groups of the register cache. */                                                 \

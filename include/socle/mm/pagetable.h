@@ -132,7 +132,7 @@ extern const struct pt_format pt_format_npt;
 /* To be called once before use: 1 GiB leaves only where the CPU has them. */
 void pt_x86_init(bool pages_1g);
 
-/* Nested tables for VMX (SDM vol. 3, 28.3). */
+/* Nested tables for VMX (SDM vol. 3, 29.3). */
 extern const struct pt_format pt_format_ept;
 
 /*
