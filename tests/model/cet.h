@@ -253,7 +253,7 @@ static void power_on_common(void)
 	memset(guests, 0, sizeof(guests));
 	memset(running, 0, sizeof(running));
 	memset(holders, 0, sizeof(holders));
-	memset(painted, 0, sizeof(painted));
+	memset(held, 0, sizeof(held));
 	pages_used = 0;
 	modelled.cet = true;
 	cpu_info.linear_bits = 48;

@@ -28,9 +28,15 @@ static unsigned reads, writes;
 static uint64_t xss_accepts;
 static bool withheld[GUEST_FEATURE_COUNT];
 
+/* Without shadow stacks there are U_CET and S_CET alone. */
+static void assert_there(uint32_t index)
+{
+	assert_in_range(index, FIRST, cpu_has(CPU_SHSTK) ? FIRST + COUNT - 1 : FIRST + 2);
+}
+
 static uint64_t mock_msr_read(uint32_t index)
 {
-	assert_in_range(index, FIRST, FIRST + COUNT - 1);
+	assert_there(index);
 	reads++;
 	return registers[index - FIRST];
 }
@@ -41,7 +47,7 @@ static void mock_msr_write(uint32_t index, uint64_t value)
 		xss = value;
 		return;
 	}
-	assert_in_range(index, FIRST, FIRST + COUNT - 1);
+	assert_there(index);
 	writes++;
 	registers[index - FIRST] = value;
 }
@@ -91,7 +97,7 @@ static int setup(void **state)
 	memset(registers, 0, sizeof(registers));
 	memset(withheld, 0, sizeof(withheld));
 	memset(&full, 0, sizeof(full));
-	memset(painted, 0, sizeof(painted));
+	memset(held, 0, sizeof(held));
 	memset(a.cet, 0, sizeof(a.cet));
 	memset(b.cet, 0, sizeof(b.cet));
 	offer(&full, GUEST_shstk);
@@ -164,6 +170,12 @@ static void expect(uint64_t seed)
 				 seed ? seed + switched_msrs[i] - FIRST : 0);
 }
 
+static void expect_of(const struct x86_vcpu *v)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(switched_msrs); i++)
+		assert_int_equal(registers[switched_msrs[i] - FIRST], v->cet[i]);
+}
+
 static void turns(void **state __unused)
 {
 	cet_restore(&a);
@@ -183,6 +195,24 @@ static void turns(void **state __unused)
 	cet_save(&a);
 	cet_restore(&b);
 	expect(0x2000);
+}
+
+/* Only what differs is written: the next guest has two of the five like the last one. */
+static void only_what_changed(void **state __unused)
+{
+	paint(0x1000);
+	cet_save(&a);
+	memcpy(b.cet, a.cet, sizeof(b.cet));
+	b.cet[1] = b.cet[2] = b.cet[4] = 7;
+	writes = 0;
+	cet_restore(&b);
+	assert_int_equal(writes, 3);
+	expect_of(&b);
+	/* It may have changed any of them, and is gone without having been saved: a reset. */
+	paint(0x2000);
+	cet_restore(&a);
+	assert_int_equal(writes, 8);
+	expect(0x1000);
 }
 
 /* A guest without them sees nothing, and costs nothing once the CPU is clean. */
@@ -220,6 +250,16 @@ static void one_of_the_two(void **state __unused)
 	assert_false(cet_offered(&a));
 	offer(&full, GUEST_ibt);
 	assert_true(cet_offered(&a));
+	/* On a CPU that has tracking alone. */
+	cpu_info.feature[CPU_SHSTK] = false;
+	cet_restore(&a);
+	registers[0] = 0x1000;
+	cet_save(&a);
+	cet_restore(&plain);
+	assert_int_equal(registers[0], 0);
+	cet_restore(&a);
+	assert_int_equal(registers[0], 0x1000);
+	assert_int_equal(reads, 1);
 	memset(&full, 0, sizeof(full));
 	offer(&full, GUEST_shstk);
 	assert_true(cet_offered(&a));
@@ -342,6 +382,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(who_may, setup),	   cmocka_unit_test_setup(turns, setup),
+		cmocka_unit_test_setup(only_what_changed, setup),
 		cmocka_unit_test_setup(without, setup),	   cmocka_unit_test_setup(one_of_the_two, setup),
 		cmocka_unit_test_setup(reset_and_init, setup),
 		cmocka_unit_test_setup(on_each_cpu, setup),

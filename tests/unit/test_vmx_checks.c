@@ -482,7 +482,7 @@ static void sections_ascend(void **state __unused)
 			assert_false(!strcmp(check_at(j)->what, c->what) &&
 				     !strcmp(check_at(j)->must, c->must));
 	}
-	assert_string_equal(check_at(0)->section, "26.2.1.1");
+	assert_string_equal(check_at(0)->section, "27.2.1.1");
 }
 
 /* Without a control, the fields that exist only with it are not read. */
@@ -601,7 +601,7 @@ static void real_mode(void **state __unused)
 	off(VMCS_SECONDARY_CONTROLS, SECONDARY_UNRESTRICTED);
 	assert_string_equal(run(), "guest CR0 is 0x50032: bits fixed in VMX operation "
 				   "(IA32_VMX_CR0_FIXED0 and 1); wrong bits 0x80000001 "
-				   "(SDM vol. 3, 26.3.1.1)");
+				   "(SDM vol. 3, 27.3.1.1)");
 }
 
 static void segments_that_pass(void **state __unused)
@@ -772,10 +772,10 @@ static void short_buffers(void **state __unused)
 	assert_ptr_equal(vmx_check(&reader, whole, sizeof(whole)), whole);
 	assert_string_equal(whole, "guest CR4 is 0x820220: bits fixed in VMX operation "
 				   "(IA32_VMX_CR4_FIXED0 and 1); wrong bits 0x2000 "
-				   "(SDM vol. 3, 26.3.1.1)");
+				   "(SDM vol. 3, 27.3.1.1)");
 	/* Where the value is wrong as a whole, no bits are named. */
 	set(VMCS_VPID, 0);
-	assert_string_equal(run(), "VPID is 0: must not be 0 (SDM vol. 3, 26.2.1.1)");
+	assert_string_equal(run(), "VPID is 0: must not be 0 (SDM vol. 3, 27.2.1.1)");
 	set(VMCS_VPID, 1);
 	length = strlen(whole);
 	for (size_t size = 1; size <= length + 1; size++) {

@@ -15,8 +15,19 @@ static const uint32_t kept[CET_REGISTERS] = {
 	[CET_PL2_SSP] = MSR_PL2_SSP, [CET_PL3_SSP] = MSR_PL3_SSP,
 };
 
-/* A guest that had them was the last to load its own. Only its CPU looks at it. */
-static bool painted[CPU_MAX];
+/* What is in each CPU. Only its CPU looks at it. */
+static struct held {
+	uint64_t value[CET_REGISTERS]; /* as they were last read or written */
+	bool painted;		       /* by a guest that has them, and loaded its own last */
+	bool changed;		       /* it may have written others since */
+} held[CPU_MAX];
+
+/* The pointers exist with shadow stacks only. */
+static unsigned registers_here(void)
+{
+	return cpu_has(CPU_SHSTK) ? CET_REGISTERS : CET_U_CET + 1;
+}
+_Static_assert(CET_U_CET == 0, "the first");
 
 /*
  * Systems keep these registers by XSAVES, so a guest needs both components in IA32_XSS. Asked of
@@ -36,6 +47,7 @@ void cet_cpu_on(void)
 {
 	if (!cpu_has(CPU_SHSTK) && !cpu_has(CPU_IBT))
 		return;
+	held[cpu_index()] = (struct held){0};
 	msr_write(MSR_S_CET, 0);
 	msr_write(MSR_U_CET, 0);
 	if (!cpu_has(CPU_SHSTK))
@@ -59,22 +71,30 @@ void cet_probe(bool switched)
 
 void cet_save(struct x86_vcpu *v)
 {
+	struct held *here = &held[cpu_index()];
+
 	if (!cet_offered(v))
 		return;
-	for (unsigned i = 0; i < CET_REGISTERS; i++)
-		v->cet[i] = msr_read(kept[i]);
+	for (unsigned i = 0; i < registers_here(); i++)
+		here->value[i] = v->cet[i] = msr_read(kept[i]);
+	here->changed = false;
 }
 
 /* A guest without them could still turn them on where CR4 makes no exit: its own are all 0. */
 void cet_restore(const struct x86_vcpu *v)
 {
-	bool offered = cet_offered(v), *here = &painted[cpu_index()];
+	struct held *here = &held[cpu_index()];
+	bool offered = cet_offered(v);
 
-	if (likely(!offered && !*here))
+	if (likely(!offered && !here->painted))
 		return;
-	for (unsigned i = 0; i < CET_REGISTERS; i++)
+	for (unsigned i = 0; i < registers_here(); i++) {
+		if (here->value[i] == v->cet[i] && !here->changed)
+			continue;
 		msr_write_ns(kept[i], v->cet[i]);
-	*here = offered;
+		here->value[i] = v->cet[i];
+	}
+	here->painted = here->changed = offered;
 }
 
 void cet_reset(struct x86_vcpu *v)

@@ -43,7 +43,7 @@ struct vmx_reader {
 };
 
 /*
- * Makes the checks of SDM vol. 3, 26.2 and 26.3.1 in the order of the manual, for a CPU in IA-32e
+ * Makes the checks of SDM vol. 3, 27.2 and 27.3.1 in the order of the manual, for a CPU in IA-32e
  * mode outside SMM. NULL if all pass; else @text, which names the first that does not, with field,
  * value and section.
  */
@@ -65,7 +65,7 @@ struct vmx_view {
 };
 
 struct vmx_check {
-	const char *section; /* of SDM vol. 3, where VM entries are chapter 26: before 2022 */
+	const char *section; /* of SDM vol. 3 */
 	const char *what;    /* "guest CR4" */
 	const char *must;    /* "must ..." */
 	uint32_t field;	     /* enum vmcs_field, whose value is tested and shown */
@@ -83,11 +83,11 @@ struct vmx_check_list {
 };
 
 /* In the order of the manual. */
-extern const struct vmx_check_list vmx_control_checks; /* 26.2.1 */
-extern const struct vmx_check_list vmx_host_checks;    /* 26.2.2 to 26.2.4 */
-extern const struct vmx_check_list vmx_guest_checks;   /* 26.3.1.1 */
-extern const struct vmx_check_list vmx_segment_checks; /* 26.3.1.2 */
-extern const struct vmx_check_list vmx_state_checks;   /* 26.3.1.3 to 26.3.1.6 */
+extern const struct vmx_check_list vmx_control_checks; /* 27.2.1 */
+extern const struct vmx_check_list vmx_host_checks;    /* 27.2.2 to 27.2.4 */
+extern const struct vmx_check_list vmx_guest_checks;   /* 27.3.1.1 */
+extern const struct vmx_check_list vmx_segment_checks; /* 27.3.1.2 */
+extern const struct vmx_check_list vmx_state_checks;   /* 27.3.1.3 to 27.3.1.6 */
 
 /* The value of a field; controls as they take effect. */
 uint64_t vmx_field(const struct vmx_view *v, enum vmcs_field field);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The checks of a VM entry on the control fields (SDM vol. 3, 26.2.1). */
+/* The checks of a VM entry on the control fields (SDM vol. 3, 27.2.1). */
 #include "socle/cpu/regs.h"
 #include "checks.h"
 
@@ -201,10 +201,10 @@ static uint64_t wrong_length(const struct vmx_view *v, uint64_t value, uint64_t 
 /* An address with low bits that are 0, under a control. */
 #define ADDRESS(field, what, set, bit, low)                                        \
 	{                                                                          \
-		"26.2.1.1", what, "the low bits must be 0", field,                 \
+		"27.2.1.1", what, "the low bits must be 0", field,                 \
 		set,	    bit,  vmx_wrong_unless_clear,   low},                  \
 	{                                                                          \
-		"26.2.1.1", what, WIDTH, field, set, bit, vmx_wrong_vmx_address, 0 \
+		"27.2.1.1", what, WIDTH, field, set, bit, vmx_wrong_vmx_address, 0 \
 	}
 #define PAGE(field, what, set, bit) ADDRESS(field, what, set, bit, MASK(11, 0))
 
@@ -214,10 +214,10 @@ static uint64_t wrong_length(const struct vmx_view *v, uint64_t value, uint64_t 
 		section, what, must, field, set, bit, vmx_wrong_unless_set, needed \
 	}
 #define NEEDS_EPT(set, bit, with)                                                                 \
-	NEEDS("26.2.1.1", set, bit, VMCS_SECONDARY_CONTROLS, "secondary controls", SECONDARY_EPT, \
+	NEEDS("27.2.1.1", set, bit, VMCS_SECONDARY_CONTROLS, "secondary controls", SECONDARY_EPT, \
 	      "\"enable EPT\" must be 1 with \"" with "\"")
 #define NEEDS_TPR_SHADOW(set, bit, with)                                                           \
-	NEEDS("26.2.1.1", set, bit, VMCS_PRIMARY_CONTROLS, "primary controls", PRIMARY_TPR_SHADOW, \
+	NEEDS("27.2.1.1", set, bit, VMCS_PRIMARY_CONTROLS, "primary controls", PRIMARY_TPR_SHADOW, \
 	      "\"use TPR shadow\" must be 1 with \"" with "\"")
 #define MSR_AREA(section, field, what, count)                                             \
 	{section,	 what, "must be 16-byte aligned, and " WIDTH, field, CTL_NONE, 0, \
@@ -228,33 +228,33 @@ static uint64_t wrong_length(const struct vmx_view *v, uint64_t value, uint64_t 
 	}
 #define INFO(must, wrong)                                                                    \
 	{                                                                                    \
-		"26.2.1.3", "VM-entry interruption information", must, VMCS_ENTRY_INTR_INFO, \
+		"27.2.1.3", "VM-entry interruption information", must, VMCS_ENTRY_INTR_INFO, \
 			CTL_NONE, 0, wrong, 0                                                \
 	}
 
 static const struct vmx_check control_checks[] = {
 	/* VM-execution controls. */
-	{"26.2.1.1", "pin-based controls", "reserved bits as IA32_VMX_PINBASED_CTLS has them",
+	{"27.2.1.1", "pin-based controls", "reserved bits as IA32_VMX_PINBASED_CTLS has them",
 	 VMCS_PIN_CONTROLS, CTL_NONE, 0, wrong_controls, CTL_PIN},
-	{"26.2.1.1", "primary controls", "reserved bits as IA32_VMX_PROCBASED_CTLS has them",
+	{"27.2.1.1", "primary controls", "reserved bits as IA32_VMX_PROCBASED_CTLS has them",
 	 VMCS_PRIMARY_CONTROLS, CTL_NONE, 0, wrong_controls, CTL_PRIMARY},
-	{"26.2.1.1", "secondary controls", "reserved bits as IA32_VMX_PROCBASED_CTLS2 has them",
+	{"27.2.1.1", "secondary controls", "reserved bits as IA32_VMX_PROCBASED_CTLS2 has them",
 	 VMCS_SECONDARY_CONTROLS, CTL_PRIMARY, PRIMARY_SECONDARY, wrong_controls, CTL_SECONDARY},
-	{"26.2.1.1", "tertiary controls", "reserved bits as IA32_VMX_PROCBASED_CTLS3 has them",
+	{"27.2.1.1", "tertiary controls", "reserved bits as IA32_VMX_PROCBASED_CTLS3 has them",
 	 VMCS_TERTIARY_CONTROLS, CTL_PRIMARY, PRIMARY_TERTIARY, wrong_controls_64, CTL_TERTIARY},
-	{"26.2.1.1", "CR3-target count", "must not be greater than IA32_VMX_MISC says",
+	{"27.2.1.1", "CR3-target count", "must not be greater than IA32_VMX_MISC says",
 	 VMCS_CR3_TARGET_COUNT, CTL_NONE, 0, wrong_cr3_targets, 0},
 	PAGE(VMCS_IO_BITMAP_A, "address of I/O bitmap A", CTL_PRIMARY, PRIMARY_IO_BITMAPS),
 	PAGE(VMCS_IO_BITMAP_B, "address of I/O bitmap B", CTL_PRIMARY, PRIMARY_IO_BITMAPS),
 	PAGE(VMCS_MSR_BITMAP, "address of MSR bitmaps", CTL_PRIMARY, PRIMARY_MSR_BITMAPS),
 	PAGE(VMCS_VIRTUAL_APIC_ADDR, "virtual-APIC address", CTL_PRIMARY, PRIMARY_TPR_SHADOW),
-	{"26.2.1.1", "TPR threshold", "bits 31:4 must be 0 without virtual-interrupt delivery",
+	{"27.2.1.1", "TPR threshold", "bits 31:4 must be 0 without virtual-interrupt delivery",
 	 VMCS_TPR_THRESHOLD, CTL_PRIMARY, PRIMARY_TPR_SHADOW, wrong_tpr_threshold, 0},
-	{"26.2.1.1", "TPR threshold", "must not be greater than bits 7:4 of VTPR",
+	{"27.2.1.1", "TPR threshold", "must not be greater than bits 7:4 of VTPR",
 	 VMCS_TPR_THRESHOLD, CTL_PRIMARY, PRIMARY_TPR_SHADOW, wrong_vtpr, 0},
-	NEEDS("26.2.1.1", CTL_PIN, PIN_VIRTUAL_NMIS, VMCS_PIN_CONTROLS, "pin-based controls",
+	NEEDS("27.2.1.1", CTL_PIN, PIN_VIRTUAL_NMIS, VMCS_PIN_CONTROLS, "pin-based controls",
 	      PIN_NMI, "\"NMI exiting\" must be 1 with \"virtual NMIs\""),
-	NEEDS("26.2.1.1", CTL_PRIMARY, PRIMARY_NMI_WINDOW, VMCS_PIN_CONTROLS,
+	NEEDS("27.2.1.1", CTL_PRIMARY, PRIMARY_NMI_WINDOW, VMCS_PIN_CONTROLS,
 	      "pin-based controls", PIN_VIRTUAL_NMIS,
 	      "\"virtual NMIs\" must be 1 with \"NMI-window exiting\""),
 	PAGE(VMCS_APIC_ACCESS_ADDR, "APIC-access address", CTL_SECONDARY,
@@ -264,33 +264,33 @@ static const struct vmx_check control_checks[] = {
 	NEEDS_TPR_SHADOW(CTL_SECONDARY, SECONDARY_VIRTUAL_INTERRUPTS,
 			 "virtual-interrupt delivery"),
 	NEEDS_TPR_SHADOW(CTL_TERTIARY, TERTIARY_IPI_VIRTUALIZATION, "IPI virtualization"),
-	{"26.2.1.1", "secondary controls",
+	{"27.2.1.1", "secondary controls",
 	 "\"virtualize APIC accesses\" must be 0 with \"virtualize x2APIC mode\"",
 	 VMCS_SECONDARY_CONTROLS, CTL_SECONDARY, SECONDARY_X2APIC, vmx_wrong_unless_clear,
 	 SECONDARY_APIC_ACCESSES},
-	NEEDS("26.2.1.1", CTL_SECONDARY, SECONDARY_VIRTUAL_INTERRUPTS, VMCS_PIN_CONTROLS,
+	NEEDS("27.2.1.1", CTL_SECONDARY, SECONDARY_VIRTUAL_INTERRUPTS, VMCS_PIN_CONTROLS,
 	      "pin-based controls", PIN_EXTERNAL_INTERRUPT,
 	      "\"external-interrupt exiting\" must be 1 with \"virtual-interrupt delivery\""),
-	NEEDS("26.2.1.1", CTL_PIN, PIN_POSTED_INTERRUPTS, VMCS_SECONDARY_CONTROLS,
+	NEEDS("27.2.1.1", CTL_PIN, PIN_POSTED_INTERRUPTS, VMCS_SECONDARY_CONTROLS,
 	      "secondary controls", SECONDARY_VIRTUAL_INTERRUPTS,
 	      "\"virtual-interrupt delivery\" must be 1 with \"process posted interrupts\""),
-	NEEDS("26.2.1.1", CTL_PIN, PIN_POSTED_INTERRUPTS, VMCS_EXIT_CONTROLS,
+	NEEDS("27.2.1.1", CTL_PIN, PIN_POSTED_INTERRUPTS, VMCS_EXIT_CONTROLS,
 	      "VM-exit controls", EXITCTL_ACK_INTERRUPT,
 	      "\"acknowledge interrupt on exit\" must be 1 with \"process posted interrupts\""),
-	{"26.2.1.1", "posted-interrupt notification vector", "bits 15:8 must be 0",
+	{"27.2.1.1", "posted-interrupt notification vector", "bits 15:8 must be 0",
 	 VMCS_POSTED_INTR_VECTOR, CTL_PIN, PIN_POSTED_INTERRUPTS, vmx_wrong_unless_clear,
 	 MASK(15, 8)},
 	ADDRESS(VMCS_POSTED_INTR_DESC_ADDR, "posted-interrupt descriptor address", CTL_PIN,
 		PIN_POSTED_INTERRUPTS, MASK(5, 0)),
-	{"26.2.1.1", "VPID", "must not be 0", VMCS_VPID, CTL_SECONDARY, SECONDARY_VPID,
+	{"27.2.1.1", "VPID", "must not be 0", VMCS_VPID, CTL_SECONDARY, SECONDARY_VPID,
 	 vmx_wrong_if_zero, 0},
-	{"26.2.1.1", "EPT pointer", "the memory type must be one of IA32_VMX_EPT_VPID_CAP",
+	{"27.2.1.1", "EPT pointer", "the memory type must be one of IA32_VMX_EPT_VPID_CAP",
 	 VMCS_EPT_POINTER, CTL_SECONDARY, SECONDARY_EPT, wrong_eptp_type, 0},
-	{"26.2.1.1", "EPT pointer", "the page-walk length must be one of IA32_VMX_EPT_VPID_CAP",
+	{"27.2.1.1", "EPT pointer", "the page-walk length must be one of IA32_VMX_EPT_VPID_CAP",
 	 VMCS_EPT_POINTER, CTL_SECONDARY, SECONDARY_EPT, wrong_eptp_walk, 0},
-	{"26.2.1.1", "EPT pointer", "bits 7:6 must be 0 if IA32_VMX_EPT_VPID_CAP lacks the feature",
+	{"27.2.1.1", "EPT pointer", "bits 7:6 must be 0 if IA32_VMX_EPT_VPID_CAP lacks the feature",
 	 VMCS_EPT_POINTER, CTL_SECONDARY, SECONDARY_EPT, wrong_eptp_flags, 0},
-	{"26.2.1.1", "EPT pointer", "bits 11:8 and above the physical-address width must be 0",
+	{"27.2.1.1", "EPT pointer", "bits 11:8 and above the physical-address width must be 0",
 	 VMCS_EPT_POINTER, CTL_SECONDARY, SECONDARY_EPT, wrong_eptp_reserved, 0},
 	NEEDS_EPT(CTL_SECONDARY, SECONDARY_PML, "enable PML"),
 	PAGE(VMCS_PML_ADDR, "PML address", CTL_SECONDARY, SECONDARY_PML),
@@ -300,12 +300,12 @@ static const struct vmx_check control_checks[] = {
 	NEEDS_EPT(CTL_SECONDARY, SECONDARY_SUB_PAGE_WRITE, "sub-page write permissions for EPT"),
 	PAGE(VMCS_SPP_TABLE_POINTER, "sub-page-permission-table pointer", CTL_SECONDARY,
 	     SECONDARY_SUB_PAGE_WRITE),
-	{"26.2.1.1", "VM-function controls", "reserved bits as IA32_VMX_VMFUNC has them",
+	{"27.2.1.1", "VM-function controls", "reserved bits as IA32_VMX_VMFUNC has them",
 	 VMCS_VM_FUNCTION_CONTROLS, CTL_SECONDARY, SECONDARY_VM_FUNCTIONS, vmx_wrong_mask,
 	 offsetof(struct vmx_check_caps, vmfunc)},
-	{"26.2.1.1", "VM-function controls", "\"EPTP switching\" must be 0 without \"enable EPT\"",
+	{"27.2.1.1", "VM-function controls", "\"EPTP switching\" must be 0 without \"enable EPT\"",
 	 VMCS_VM_FUNCTION_CONTROLS, CTL_SECONDARY, SECONDARY_VM_FUNCTIONS, wrong_switching, 0},
-	{"26.2.1.1", "EPTP-list address", "must be page-aligned, and " WIDTH,
+	{"27.2.1.1", "EPTP-list address", "must be page-aligned, and " WIDTH,
 	 VMCS_EPTP_LIST_ADDR, CTL_SECONDARY, SECONDARY_VM_FUNCTIONS, wrong_eptp_list, 0},
 	PAGE(VMCS_VMREAD_BITMAP, "VMREAD-bitmap address", CTL_SECONDARY,
 	     SECONDARY_VMCS_SHADOWING),
@@ -313,17 +313,17 @@ static const struct vmx_check control_checks[] = {
 	     SECONDARY_VMCS_SHADOWING),
 	PAGE(VMCS_VE_INFO_ADDR, "virtualization-exception information address", CTL_SECONDARY,
 	     SECONDARY_EPT_VIOLATION_VE),
-	{"26.2.1.1", "VM-entry controls", "\"load IA32_RTIT_CTL\" must be 0 while tracing is on",
+	{"27.2.1.1", "VM-entry controls", "\"load IA32_RTIT_CTL\" must be 0 while tracing is on",
 	 VMCS_ENTRY_CONTROLS, CTL_NONE, 0, wrong_while_tracing, ENTRYCTL_LOAD_RTIT},
 	NEEDS_EPT(CTL_SECONDARY, SECONDARY_PT_GUEST_PHYSICAL,
 		  "Intel PT uses guest physical addresses"),
-	NEEDS("26.2.1.1", CTL_SECONDARY, SECONDARY_PT_GUEST_PHYSICAL, VMCS_ENTRY_CONTROLS,
+	NEEDS("27.2.1.1", CTL_SECONDARY, SECONDARY_PT_GUEST_PHYSICAL, VMCS_ENTRY_CONTROLS,
 	      "VM-entry controls", ENTRYCTL_LOAD_RTIT,
 	      "\"load IA32_RTIT_CTL\" must be 1 with \"Intel PT uses guest physical addresses\""),
-	NEEDS("26.2.1.1", CTL_SECONDARY, SECONDARY_PT_GUEST_PHYSICAL, VMCS_EXIT_CONTROLS,
+	NEEDS("27.2.1.1", CTL_SECONDARY, SECONDARY_PT_GUEST_PHYSICAL, VMCS_EXIT_CONTROLS,
 	      "VM-exit controls", EXITCTL_CLEAR_RTIT,
 	      "\"clear IA32_RTIT_CTL\" must be 1 with \"Intel PT uses guest physical addresses\""),
-	{"26.2.1.1", "TSC multiplier", "must not be 0", VMCS_TSC_MULTIPLIER, CTL_SECONDARY,
+	{"27.2.1.1", "TSC multiplier", "must not be 0", VMCS_TSC_MULTIPLIER, CTL_SECONDARY,
 	 SECONDARY_TSC_SCALING, vmx_wrong_if_zero, 0},
 	PAGE(VMCS_LOW_PASID_DIRECTORY, "low PASID directory address", CTL_SECONDARY,
 	     SECONDARY_PASID_TRANSLATION),
@@ -336,36 +336,36 @@ static const struct vmx_check control_checks[] = {
 		MASK(2, 0) | MASK(11, 5)),
 	ADDRESS(VMCS_PID_POINTER_TABLE, "PID-pointer table address", CTL_TERTIARY,
 		TERTIARY_IPI_VIRTUALIZATION, MASK(2, 0)),
-	{"26.2.1.1", "PID-pointer table address", "the last entry " WIDTH, VMCS_PID_POINTER_TABLE,
+	{"27.2.1.1", "PID-pointer table address", "the last entry " WIDTH, VMCS_PID_POINTER_TABLE,
 	 CTL_TERTIARY, TERTIARY_IPI_VIRTUALIZATION, wrong_pid_table_end, 0},
 
 	/* VM-exit controls. */
-	{"26.2.1.2", "VM-exit controls", "reserved bits as IA32_VMX_EXIT_CTLS has them",
+	{"27.2.1.2", "VM-exit controls", "reserved bits as IA32_VMX_EXIT_CTLS has them",
 	 VMCS_EXIT_CONTROLS, CTL_NONE, 0, wrong_controls, CTL_EXIT},
-	{"26.2.1.2", "secondary VM-exit controls", "reserved bits as IA32_VMX_EXIT_CTLS2 has them",
+	{"27.2.1.2", "secondary VM-exit controls", "reserved bits as IA32_VMX_EXIT_CTLS2 has them",
 	 VMCS_EXIT_CONTROLS2, CTL_EXIT, EXITCTL_SECONDARY, wrong_controls_64, CTL_EXIT2},
-	NEEDS("26.2.1.2", CTL_EXIT, EXITCTL_SAVE_TIMER, VMCS_PIN_CONTROLS, "pin-based controls",
+	NEEDS("27.2.1.2", CTL_EXIT, EXITCTL_SAVE_TIMER, VMCS_PIN_CONTROLS, "pin-based controls",
 	      PIN_PREEMPTION_TIMER,
 	      "\"activate VMX-preemption timer\" must be 1 to save the timer's value"),
-	MSR_AREA("26.2.1.2", VMCS_EXIT_MSR_STORE_ADDR, "VM-exit MSR-store address",
+	MSR_AREA("27.2.1.2", VMCS_EXIT_MSR_STORE_ADDR, "VM-exit MSR-store address",
 		 VMCS_EXIT_MSR_STORE_COUNT),
-	MSR_AREA("26.2.1.2", VMCS_EXIT_MSR_LOAD_ADDR, "VM-exit MSR-load address",
+	MSR_AREA("27.2.1.2", VMCS_EXIT_MSR_LOAD_ADDR, "VM-exit MSR-load address",
 		 VMCS_EXIT_MSR_LOAD_COUNT),
 
 	/* VM-entry controls. */
-	{"26.2.1.3", "VM-entry controls", "reserved bits as IA32_VMX_ENTRY_CTLS has them",
+	{"27.2.1.3", "VM-entry controls", "reserved bits as IA32_VMX_ENTRY_CTLS has them",
 	 VMCS_ENTRY_CONTROLS, CTL_NONE, 0, wrong_controls, CTL_ENTRY},
 	INFO("the type must not be reserved", wrong_type),
 	INFO("the vector must fit the type", wrong_vector),
 	INFO("an error code is delivered if and only if the exception has one", wrong_has_error),
 	INFO("bits 30:12 are reserved", wrong_info_reserved),
-	{"26.2.1.3", "VM-entry exception error code", "bits 31:16 must be 0",
+	{"27.2.1.3", "VM-entry exception error code", "bits 31:16 must be 0",
 	 VMCS_ENTRY_EXCEPTION_ERROR, CTL_NONE, 0, wrong_error_code, 0},
-	{"26.2.1.3", "VM-entry instruction length", "must be from 1 to 15, or 0 where allowed",
+	{"27.2.1.3", "VM-entry instruction length", "must be from 1 to 15, or 0 where allowed",
 	 VMCS_ENTRY_INSN_LEN, CTL_NONE, 0, wrong_length, 0},
-	MSR_AREA("26.2.1.3", VMCS_ENTRY_MSR_LOAD_ADDR, "VM-entry MSR-load address",
+	MSR_AREA("27.2.1.3", VMCS_ENTRY_MSR_LOAD_ADDR, "VM-entry MSR-load address",
 		 VMCS_ENTRY_MSR_LOAD_COUNT),
-	{"26.2.1.3", "VM-entry controls", "those of SMM must be 0 outside SMM",
+	{"27.2.1.3", "VM-entry controls", "those of SMM must be 0 outside SMM",
 	 VMCS_ENTRY_CONTROLS, CTL_NONE, 0, vmx_wrong_unless_clear,
 	 ENTRYCTL_SMM | ENTRYCTL_END_DUAL_MONITOR},
 };

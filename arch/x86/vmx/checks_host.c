@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The checks of a VM entry on the host-state area (SDM vol. 3, 26.2.2 to 26.2.4). */
+/* The checks of a VM entry on the host-state area (SDM vol. 3, 27.2.2 to 27.2.4). */
 #include "socle/cpu/regs.h"
 #include "checks.h"
 
@@ -37,39 +37,39 @@ static uint64_t wrong_host_ss(const struct vmx_view *v, uint64_t value, uint64_t
 	}
 #define HOST_SELECTOR(field, what)                                          \
 	{                                                                   \
-		"26.2.3", what, "RPL and TI must be 0", field, CTL_NONE, 0, \
+		"27.2.3", what, "RPL and TI must be 0", field, CTL_NONE, 0, \
 			vmx_wrong_unless_clear, 7                           \
 	}
 
 static const struct vmx_check host_checks[] = {
-	{"26.2.2", "host CR0", "bits fixed in VMX operation (IA32_VMX_CR0_FIXED0 and 1)",
+	{"27.2.2", "host CR0", "bits fixed in VMX operation (IA32_VMX_CR0_FIXED0 and 1)",
 	 VMCS_HOST_CR0, CTL_NONE, 0, wrong_host_cr0, 0},
-	{"26.2.2", "host CR4", "bits fixed in VMX operation (IA32_VMX_CR4_FIXED0 and 1)",
+	{"27.2.2", "host CR4", "bits fixed in VMX operation (IA32_VMX_CR4_FIXED0 and 1)",
 	 VMCS_HOST_CR4, CTL_NONE, 0, wrong_host_cr4, 0},
-	{"26.2.2", "host CR4", "CET must be 0 without CR0.WP", VMCS_HOST_CR4, CTL_NONE, 0,
+	{"27.2.2", "host CR4", "CET must be 0 without CR0.WP", VMCS_HOST_CR4, CTL_NONE, 0,
 	 wrong_host_cet, 0},
-	{"26.2.2", "host CR3", "bits above the physical-address width must be 0", VMCS_HOST_CR3,
+	{"27.2.2", "host CR3", "bits above the physical-address width must be 0", VMCS_HOST_CR3,
 	 CTL_NONE, 0, vmx_wrong_cr3, 0},
-	HOST_CANONICAL("26.2.2", VMCS_HOST_SYSENTER_ESP, "host IA32_SYSENTER_ESP"),
-	HOST_CANONICAL("26.2.2", VMCS_HOST_SYSENTER_EIP, "host IA32_SYSENTER_EIP"),
-	{"26.2.2", "host IA32_S_CET", "must be canonical", VMCS_HOST_S_CET, CTL_EXIT,
+	HOST_CANONICAL("27.2.2", VMCS_HOST_SYSENTER_ESP, "host IA32_SYSENTER_ESP"),
+	HOST_CANONICAL("27.2.2", VMCS_HOST_SYSENTER_EIP, "host IA32_SYSENTER_EIP"),
+	{"27.2.2", "host IA32_S_CET", "must be canonical", VMCS_HOST_S_CET, CTL_EXIT,
 	 EXITCTL_LOAD_CET, vmx_wrong_canonical, 0},
-	{"26.2.2", "host IA32_INTERRUPT_SSP_TABLE_ADDR", "must be canonical", VMCS_HOST_ISST,
+	{"27.2.2", "host IA32_INTERRUPT_SSP_TABLE_ADDR", "must be canonical", VMCS_HOST_ISST,
 	 CTL_EXIT, EXITCTL_LOAD_CET, vmx_wrong_canonical, 0},
-	{"26.2.2", "host IA32_PERF_GLOBAL_CTRL", "reserved bits must be 0",
+	{"27.2.2", "host IA32_PERF_GLOBAL_CTRL", "reserved bits must be 0",
 	 VMCS_HOST_PERF_GLOBAL_CTRL, CTL_EXIT, EXITCTL_LOAD_PERF_GLOBAL, vmx_wrong_mask,
 	 offsetof(struct vmx_check_caps, perf_global)},
-	{"26.2.2", "host IA32_PAT", "each byte must be a memory type", VMCS_HOST_PAT, CTL_EXIT,
+	{"27.2.2", "host IA32_PAT", "each byte must be a memory type", VMCS_HOST_PAT, CTL_EXIT,
 	 EXITCTL_LOAD_PAT, vmx_wrong_pat, 0},
-	{"26.2.2", "host IA32_EFER", "reserved bits must be 0", VMCS_HOST_EFER, CTL_EXIT,
+	{"27.2.2", "host IA32_EFER", "reserved bits must be 0", VMCS_HOST_EFER, CTL_EXIT,
 	 EXITCTL_LOAD_EFER, vmx_wrong_mask, offsetof(struct vmx_check_caps, efer)},
-	{"26.2.2", "host IA32_EFER", "LMA and LME must be as \"host address-space size\"",
+	{"27.2.2", "host IA32_EFER", "LMA and LME must be as \"host address-space size\"",
 	 VMCS_HOST_EFER, CTL_EXIT, EXITCTL_LOAD_EFER, wrong_host_efer, 0},
-	{"26.2.2", "host IA32_S_CET", "reserved bits must be 0, SUPPRESS and TRACKER not both 1",
+	{"27.2.2", "host IA32_S_CET", "reserved bits must be 0, SUPPRESS and TRACKER not both 1",
 	 VMCS_HOST_S_CET, CTL_EXIT, EXITCTL_LOAD_CET, vmx_wrong_s_cet, 0},
-	{"26.2.2", "host SSP", "bits 1:0 must be 0", VMCS_HOST_SSP, CTL_EXIT, EXITCTL_LOAD_CET,
+	{"27.2.2", "host SSP", "bits 1:0 must be 0", VMCS_HOST_SSP, CTL_EXIT, EXITCTL_LOAD_CET,
 	 vmx_wrong_unless_clear, 3},
-	{"26.2.2", "host IA32_PKRS", "bits 63:32 must be 0", VMCS_HOST_PKRS, CTL_EXIT,
+	{"27.2.2", "host IA32_PKRS", "bits 63:32 must be 0", VMCS_HOST_PKRS, CTL_EXIT,
 	 EXITCTL_LOAD_PKRS, vmx_wrong_unless_clear, MASK(63, 32)},
 
 	HOST_SELECTOR(VMCS_HOST_CS_SELECTOR, "host CS selector"),
@@ -79,25 +79,25 @@ static const struct vmx_check host_checks[] = {
 	HOST_SELECTOR(VMCS_HOST_FS_SELECTOR, "host FS selector"),
 	HOST_SELECTOR(VMCS_HOST_GS_SELECTOR, "host GS selector"),
 	HOST_SELECTOR(VMCS_HOST_TR_SELECTOR, "host TR selector"),
-	{"26.2.3", "host CS selector", "must not be 0", VMCS_HOST_CS_SELECTOR, CTL_NONE, 0,
+	{"27.2.3", "host CS selector", "must not be 0", VMCS_HOST_CS_SELECTOR, CTL_NONE, 0,
 	 vmx_wrong_if_zero, 0},
-	{"26.2.3", "host TR selector", "must not be 0", VMCS_HOST_TR_SELECTOR, CTL_NONE, 0,
+	{"27.2.3", "host TR selector", "must not be 0", VMCS_HOST_TR_SELECTOR, CTL_NONE, 0,
 	 vmx_wrong_if_zero, 0},
-	{"26.2.3", "host SS selector", "must not be 0 without \"host address-space size\"",
+	{"27.2.3", "host SS selector", "must not be 0 without \"host address-space size\"",
 	 VMCS_HOST_SS_SELECTOR, CTL_NONE, 0, wrong_host_ss, 0},
-	HOST_CANONICAL("26.2.3", VMCS_HOST_FS_BASE, "host FS base"),
-	HOST_CANONICAL("26.2.3", VMCS_HOST_GS_BASE, "host GS base"),
-	HOST_CANONICAL("26.2.3", VMCS_HOST_GDTR_BASE, "host GDTR base"),
-	HOST_CANONICAL("26.2.3", VMCS_HOST_IDTR_BASE, "host IDTR base"),
-	HOST_CANONICAL("26.2.3", VMCS_HOST_TR_BASE, "host TR base"),
+	HOST_CANONICAL("27.2.3", VMCS_HOST_FS_BASE, "host FS base"),
+	HOST_CANONICAL("27.2.3", VMCS_HOST_GS_BASE, "host GS base"),
+	HOST_CANONICAL("27.2.3", VMCS_HOST_GDTR_BASE, "host GDTR base"),
+	HOST_CANONICAL("27.2.3", VMCS_HOST_IDTR_BASE, "host IDTR base"),
+	HOST_CANONICAL("27.2.3", VMCS_HOST_TR_BASE, "host TR base"),
 
 	/* From IA-32e mode the entry is made, so what holds for 32-bit hosts cannot fail. */
-	{"26.2.4", "VM-exit controls", "\"host address-space size\" must be 1 in IA-32e mode",
+	{"27.2.4", "VM-exit controls", "\"host address-space size\" must be 1 in IA-32e mode",
 	 VMCS_EXIT_CONTROLS, CTL_NONE, 0, vmx_wrong_unless_set, EXITCTL_HOST_64},
-	{"26.2.4", "host CR4", "PAE must be 1", VMCS_HOST_CR4, CTL_NONE, 0, vmx_wrong_unless_set,
+	{"27.2.4", "host CR4", "PAE must be 1", VMCS_HOST_CR4, CTL_NONE, 0, vmx_wrong_unless_set,
 	 CR4_PAE},
-	HOST_CANONICAL("26.2.4", VMCS_HOST_RIP, "host RIP"),
-	{"26.2.4", "host SSP", "must be canonical", VMCS_HOST_SSP, CTL_EXIT, EXITCTL_LOAD_CET,
+	HOST_CANONICAL("27.2.4", VMCS_HOST_RIP, "host RIP"),
+	{"27.2.4", "host SSP", "must be canonical", VMCS_HOST_SSP, CTL_EXIT, EXITCTL_LOAD_CET,
 	 vmx_wrong_canonical, 0},
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The checks of a VM entry on the guest's segment registers (SDM vol. 3, 26.3.1.2). */
+/* The checks of a VM entry on the guest's segment registers (SDM vol. 3, 27.3.1.2). */
 #include "socle/cpu/regs.h"
 #include "socle/guest/state.h"
 #include "checks.h"
@@ -278,7 +278,7 @@ static uint64_t wrong_system_high(const struct vmx_view *v, uint64_t value, uint
 
 #define SEGMENT(part, seg, name, must, wrong)                                                     \
 	{                                                                                         \
-		"26.3.1.2", "guest " #seg " " name, must, VMCS_GUEST_##seg##_##part, CTL_NONE, 0, \
+		"27.3.1.2", "guest " #seg " " name, must, VMCS_GUEST_##seg##_##part, CTL_NONE, 0, \
 			wrong, SEG_##seg                                                          \
 	}
 #define RIGHTS(seg, must, wrong) SEGMENT(ACCESS, seg, "access rights", must, wrong)
@@ -295,18 +295,18 @@ static uint64_t wrong_system_high(const struct vmx_view *v, uint64_t value, uint
 #define SEGMENT_BASE(seg, must, wrong) SEGMENT(BASE, seg, "base", must, wrong)
 
 static const struct vmx_check segment_checks[] = {
-	{"26.3.1.2", "guest TR selector", "TI must be 0", VMCS_GUEST_TR_SELECTOR, CTL_NONE, 0,
+	{"27.3.1.2", "guest TR selector", "TI must be 0", VMCS_GUEST_TR_SELECTOR, CTL_NONE, 0,
 	 vmx_wrong_unless_clear, SELECTOR_TI},
 	SEGMENT(SELECTOR, LDTR, "selector", "TI must be 0", wrong_ldtr_ti),
 	SEGMENT(SELECTOR, SS, "selector", "RPL must be that of CS", wrong_ss_rpl),
 
 	SEGMENTS(BASE, "base", "must be 16 times the selector in virtual-8086 mode",
 		 wrong_v8086_base),
-	{"26.3.1.2", "guest TR base", "must be canonical", VMCS_GUEST_TR_BASE, CTL_NONE, 0,
+	{"27.3.1.2", "guest TR base", "must be canonical", VMCS_GUEST_TR_BASE, CTL_NONE, 0,
 	 vmx_wrong_canonical, 0},
-	{"26.3.1.2", "guest FS base", "must be canonical", VMCS_GUEST_FS_BASE, CTL_NONE, 0,
+	{"27.3.1.2", "guest FS base", "must be canonical", VMCS_GUEST_FS_BASE, CTL_NONE, 0,
 	 vmx_wrong_canonical, 0},
-	{"26.3.1.2", "guest GS base", "must be canonical", VMCS_GUEST_GS_BASE, CTL_NONE, 0,
+	{"27.3.1.2", "guest GS base", "must be canonical", VMCS_GUEST_GS_BASE, CTL_NONE, 0,
 	 vmx_wrong_canonical, 0},
 	SEGMENT_BASE(LDTR, "must be canonical", wrong_ldtr_base),
 	SEGMENT_BASE(CS, "bits 63:32 must be 0", wrong_base_high),
@@ -339,7 +339,7 @@ static const struct vmx_check segment_checks[] = {
 	RIGHTS(TR, "P must be 1", wrong_system_p),
 	RIGHTS(TR, "bits 11:8 must be 0", wrong_system_low),
 	RIGHTS(TR, "G must fit the limit", wrong_system_g),
-	{"26.3.1.2", "guest TR access rights", "must be usable", VMCS_GUEST_TR_ACCESS, CTL_NONE,
+	{"27.3.1.2", "guest TR access rights", "must be usable", VMCS_GUEST_TR_ACCESS, CTL_NONE,
 	 0, vmx_wrong_unless_clear, ACCESS_UNUSABLE},
 	RIGHTS(TR, "bits 31:17 must be 0", wrong_system_high),
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The checks of a VM entry on the rest of the guest's state (SDM vol. 3, 26.3.1.3 to 26.3.1.6). */
+/* The checks of a VM entry on the rest of the guest's state (SDM vol. 3, 27.3.1.3 to 27.3.1.6). */
 #include "socle/cpu/regs.h"
 #include "socle/guest/state.h"
 #include "checks.h"
@@ -214,7 +214,7 @@ static uint64_t wrong_pdpte(const struct vmx_view *v, uint64_t value, uint64_t a
 	return is_pae(v) ? pdpte_reserved(v, value) : 0;
 }
 
-/* Without EPT they are read from the table that CR3 points to (26.3.1.6). */
+/* Without EPT they are read from the table that CR3 points to (27.3.1.6). */
 static uint64_t wrong_table(const struct vmx_view *v, uint64_t cr3, uint64_t arg __unused)
 {
 	uint64_t table = cr3 & MASK(31, 5);
@@ -236,31 +236,31 @@ static uint64_t wrong_table(const struct vmx_view *v, uint64_t cr3, uint64_t arg
 	{                                                           \
 		section, what, must, field, CTL_NONE, 0, wrong, arg \
 	}
-#define GUEST_RIP(must, wrong) STATE("26.3.1.4", VMCS_GUEST_RIP, "guest RIP", must, wrong, 0)
-#define FLAGS(must, wrong)     STATE("26.3.1.4", VMCS_GUEST_RFLAGS, "guest RFLAGS", must, wrong, 0)
+#define GUEST_RIP(must, wrong) STATE("27.3.1.4", VMCS_GUEST_RIP, "guest RIP", must, wrong, 0)
+#define FLAGS(must, wrong)     STATE("27.3.1.4", VMCS_GUEST_RFLAGS, "guest RFLAGS", must, wrong, 0)
 #define ACTIVITY(must, wrong) \
-	STATE("26.3.1.5", VMCS_GUEST_ACTIVITY, "guest activity state", must, wrong, 0)
+	STATE("27.3.1.5", VMCS_GUEST_ACTIVITY, "guest activity state", must, wrong, 0)
 #define BLOCKING(must, wrong, arg)                                                           \
-	STATE("26.3.1.5", VMCS_GUEST_INTERRUPTIBILITY, "guest interruptibility state", must, \
+	STATE("27.3.1.5", VMCS_GUEST_INTERRUPTIBILITY, "guest interruptibility state", must, \
 	      wrong, arg)
 #define PENDING(must, wrong)                                                                       \
-	STATE("26.3.1.5", VMCS_GUEST_PENDING_DEBUG, "guest pending debug exceptions", must, wrong, \
+	STATE("27.3.1.5", VMCS_GUEST_PENDING_DEBUG, "guest pending debug exceptions", must, wrong, \
 	      0)
-#define LINK(must, wrong) STATE("26.3.1.5", VMCS_LINK_POINTER, "VMCS link pointer", must, wrong, 0)
+#define LINK(must, wrong) STATE("27.3.1.5", VMCS_LINK_POINTER, "VMCS link pointer", must, wrong, 0)
 #define PDPTE(n)                                                                              \
 	{                                                                                     \
-		"26.3.1.6", "guest PDPTE" #n, "reserved bits must be 0", VMCS_GUEST_PDPTE##n, \
+		"27.3.1.6", "guest PDPTE" #n, "reserved bits must be 0", VMCS_GUEST_PDPTE##n, \
 			CTL_SECONDARY, SECONDARY_EPT, wrong_pdpte, 0                          \
 	}
 
 static const struct vmx_check state_checks[] = {
-	STATE("26.3.1.3", VMCS_GUEST_GDTR_BASE, "guest GDTR base", "must be canonical",
+	STATE("27.3.1.3", VMCS_GUEST_GDTR_BASE, "guest GDTR base", "must be canonical",
 	      vmx_wrong_canonical, 0),
-	STATE("26.3.1.3", VMCS_GUEST_IDTR_BASE, "guest IDTR base", "must be canonical",
+	STATE("27.3.1.3", VMCS_GUEST_IDTR_BASE, "guest IDTR base", "must be canonical",
 	      vmx_wrong_canonical, 0),
-	STATE("26.3.1.3", VMCS_GUEST_GDTR_LIMIT, "guest GDTR limit", "bits 31:16 must be 0",
+	STATE("27.3.1.3", VMCS_GUEST_GDTR_LIMIT, "guest GDTR limit", "bits 31:16 must be 0",
 	      vmx_wrong_unless_clear, MASK(31, 16)),
-	STATE("26.3.1.3", VMCS_GUEST_IDTR_LIMIT, "guest IDTR limit", "bits 31:16 must be 0",
+	STATE("27.3.1.3", VMCS_GUEST_IDTR_LIMIT, "guest IDTR limit", "bits 31:16 must be 0",
 	      vmx_wrong_unless_clear, MASK(31, 16)),
 
 	GUEST_RIP("bits 63:32 must be 0 outside 64-bit mode", wrong_rip_high),
@@ -268,9 +268,9 @@ static const struct vmx_check state_checks[] = {
 	FLAGS("reserved bits must be 0, bit 1 must be 1", wrong_rflags),
 	FLAGS("VM must be 0 in IA-32e mode and without CR0.PE", wrong_vm),
 	FLAGS("IF must be 1 to inject an external interrupt", wrong_if),
-	{"26.3.1.4", "guest SSP", "bits 1:0 must be 0", VMCS_GUEST_SSP, CTL_ENTRY,
+	{"27.3.1.4", "guest SSP", "bits 1:0 must be 0", VMCS_GUEST_SSP, CTL_ENTRY,
 	 ENTRYCTL_LOAD_CET, vmx_wrong_unless_clear, 3},
-	{"26.3.1.4", "guest SSP", "bits above the linear-address width must be alike",
+	{"27.3.1.4", "guest SSP", "bits above the linear-address width must be alike",
 	 VMCS_GUEST_SSP, CTL_ENTRY, ENTRYCTL_LOAD_CET, vmx_wrong_linear, 0},
 
 	ACTIVITY("must be a state that IA32_VMX_MISC has", wrong_activity),
@@ -285,7 +285,7 @@ static const struct vmx_check state_checks[] = {
 	BLOCKING("neither STI nor MOV SS may block the NMI that is injected", wrong_shadow,
 		 INTR_TYPE_NMI),
 	BLOCKING("SMIs cannot be blocked outside SMM", vmx_wrong_unless_clear, BLOCKING_SMI),
-	{"26.3.1.5", "guest interruptibility state",
+	{"27.3.1.5", "guest interruptibility state",
 	 "a virtual NMI must not be blocked if one is injected", VMCS_GUEST_INTERRUPTIBILITY,
 	 CTL_PIN, PIN_VIRTUAL_NMIS, wrong_nmi, 0},
 	BLOCKING("an enclave needs SGX, and MOV SS not to block", wrong_enclave, 0),
@@ -304,7 +304,7 @@ static const struct vmx_check state_checks[] = {
 	PDPTE(1),
 	PDPTE(2),
 	PDPTE(3),
-	STATE("26.3.1.6", VMCS_GUEST_CR3, "guest CR3",
+	STATE("27.3.1.6", VMCS_GUEST_CR3, "guest CR3",
 	      "reserved bits of the PDPTEs there must be 0", wrong_table, 0),
 };
 

@@ -37,14 +37,16 @@ static void save(struct vmx_vcpu *s)
 
 void vmx_switch_to(struct vmx_vcpu *s)
 {
-	struct vmx_vcpu **resident = &residents[cpu_index()];
+	struct vmx_vcpu **resident = &residents[cpu_index()], *last = *resident;
 
-	if (likely(*resident == s))
+	if (likely(last == s))
 		return;
-	if (*resident)
-		save(*resident);
+	if (last)
+		save(last);
+	/* Guests with the same kernel have many in common. */
 	for (unsigned i = 0; i < KEPT_MSRS; i++)
-		msr_write(kept_msr[i], s->kept[i]);
+		if (!last || last->kept[i] != s->kept[i])
+			msr_write(kept_msr[i], s->kept[i]);
 	cr2_write(s->cr2);
 	dr6_write(s->dr6);
 	*resident = s;
