@@ -234,7 +234,7 @@ static void start_virtualization(void)
 	char why[256];
 	status_t status;
 
-	vendor_no_apicv = options.no_apicv;
+	vendor_apicv = options.no_apicv ? APICV_OFF : options.force_apicv ? APICV_ON : APICV_TRY;
 	vendor = vendor_probe(why, sizeof(why));
 	if (!vendor) {
 		log_error("no usable virtualization: %s", why);
@@ -329,9 +329,8 @@ void kernel_main(uint64_t info_pa, uint64_t entry_tsc)
 	banner();
 	if (options.unknown[0])
 		log_warn("option '%s' on the command line is unknown or has a bad value: use "
-			 "serial=PORT[,BAUD], debug-exit=PORT, cpus=N, apicv=off, bench, "
-			 "selftest=stack, "
-			 "selftest=entry or selftest=tsc",
+			 "serial=PORT[,BAUD], debug-exit=PORT, cpus=N, apicv=off, apicv=on, "
+			 "bench, selftest=stack, selftest=entry or selftest=tsc",
 			 options.unknown);
 	msr_patch(); /* while the text is still writable */
 	start_memory();

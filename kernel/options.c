@@ -71,6 +71,12 @@ static bool parse_word(struct options *o, const char *s, size_t len)
 	}
 	if (len == 9 && !strncmp(s, "apicv=off", 9)) {
 		o->no_apicv = true;
+		o->force_apicv = false;
+		return true;
+	}
+	if (len == 8 && !strncmp(s, "apicv=on", 8)) {
+		o->no_apicv = false;
+		o->force_apicv = true;
 		return true;
 	}
 	if (len > 5 && !strncmp(s, "cpus=", 5))

@@ -26,7 +26,7 @@ void cpu_model_withhold(enum guest_feature f __unused)
 }
 
 struct cpu_info cpu_info;
-bool vendor_no_apicv;
+enum apicv vendor_apicv;
 
 /* CPUID leaves of the modelled CPU. */
 static struct cpuid leaf_7, leaf_1c;

@@ -36,8 +36,7 @@ def test_lacking(cpu):
 
 FEATURES = {
     # what the log says, and `stats` of interrupts
-    BOCHS_SKYLAKE_X: (r"vmx with nested paging, VPID, APIC virtualization, preemption timer",
-                      "virtualized"),
+    BOCHS_SKYLAKE_X: (r"vmx with nested paging, VPID, preemption timer", "emulated"),
     BOCHS_IVY_BRIDGE: (r"vmx with nested paging, VPID, preemption timer", "emulated"),
     BOCHS_RYZEN: (r"svm with nested paging, next RIP, flush by ASID", "emulated"),
     QEMU_MAX: (r"svm with nested paging, itself below a hypervisor or emulator", "emulated"),
@@ -60,6 +59,29 @@ def test_features(target):
         why = {"bochs-ryzen": "does not keep DEBUGCTL", "qemu-max": "LBRV"}.get(target.name, "format")
         shown = machine.command("features")
         assert re.search(rf"branch records of guests: not offered: [^\r\n]*{why}", shown), shown
+
+
+FAULTY = r"warning: apicv: off: this CPU delivers virtual interrupts to guests that have"
+APICV = {
+    # option: whether Bochs' fault is found, and what the guest has
+    "": (True, "emulated"), "apicv=on": (False, "virtualized"), "apicv=off": (False, "emulated"),
+}
+
+
+@pytest.mark.parametrize("option", APICV)
+def test_apicv_trial(option):
+    """APIC virtualization that has a fault is used only on request."""
+    found, apic = APICV[option]
+    iso = make_iso(conf(HELLO), {"hello.elf": image("hello")}, options=option)
+    with Machine.boot(iso, on=BOCHS_SKYLAKE_X) as machine:
+        machine.expect(stopped("hello"))
+        assert machine.match(1) == "0"
+        machine.to_prompt()
+        stats = machine.command("stats hello", 20)
+        assert re.search(rf"apic\s+{apic}", stats), stats
+        log = machine.output()
+        assert bool(re.search(FAULTY, log)) == found, log
+        assert ("VPID, APIC virtualization," in log) == (apic == "virtualized"), log
 
 
 @pytest.mark.parametrize("target", [QEMU_MAX, BOCHS_SKYLAKE_X, BOCHS_IVY_BRIDGE],

@@ -36,9 +36,8 @@ def bad_lines(log):
 
 # docs/testing.md: what Linux cannot live with for long in Bochs 2.7.
 NO_COMPACTION = {"cpu": "host -xsavec -xsaves"}
-BOCHS_NEEDS = {BOCHS_HASWELL: {"options": "apicv=off"},
-               BOCHS_SKYLAKE_X: {"options": "apicv=off", "settings": NO_COMPACTION},
-               BOCHS_TIGERLAKE: {"options": "apicv=off", "settings": NO_COMPACTION}}
+BOCHS_NEEDS = {BOCHS_SKYLAKE_X: {"settings": NO_COMPACTION},
+               BOCHS_TIGERLAKE: {"settings": NO_COMPACTION}}
 # How Linux says that there are no performance counters; on AMD it has to try them.
 NO_PMU = {"svm": "PMU not available due to virtualization, using software events only.",
           "vmx": "no PMU driver, software events only."}

@@ -13,7 +13,7 @@
 
 struct cpu_info cpu_info;
 
-bool vendor_no_apicv;
+enum apicv vendor_apicv;
 
 /* Not used here: the VMCS has a test of its own. */
 void vmx_make_current(struct vmx_vcpu *s __unused)
@@ -234,10 +234,29 @@ static void apic_virtualization(void **state __unused)
 	assert_true(vmx_caps.primary & BIT(21));
 	/* The others follow the mode of the guest's APIC. */
 	assert_int_equal(vmx_caps.secondary, 0x10119cea);
+	/* It turns out not to work: as if it had never been there. */
+	vmx_use_apicv(false);
+	assert_false(vmx_caps.apicv);
+	assert_int_equal(vmx_caps.primary & (BIT(19) | BIT(20) | BIT(21)), BIT(19) | BIT(20));
+	vmx_use_apicv(true);
+	assert_true(vmx_caps.apicv);
+	assert_int_equal(vmx_caps.primary & (BIT(19) | BIT(20) | BIT(21)), BIT(21));
 	setup(NULL);
 	assert_true(probe());
 	assert_false(vmx_caps.apicv);
 	assert_int_equal(vmx_caps.primary & (BIT(19) | BIT(20) | BIT(21)), BIT(19) | BIT(20));
+	/* The options of the command line. */
+	for (enum apicv wish = APICV_TRY; wish <= APICV_ON; wish++) {
+		setup(NULL);
+		apicv = true;
+		vendor_apicv = wish;
+		assert_true(probe());
+		assert_int_equal(vmx_caps.apicv, wish != APICV_OFF);
+		setup(NULL);
+		assert_true(probe());
+		assert_false(vmx_caps.apicv);
+	}
+	vendor_apicv = APICV_TRY;
 }
 
 /* SDM vol. 3, 25.6.11: write-back, four levels, and accessed bits where the CPU has them. */

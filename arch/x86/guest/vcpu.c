@@ -10,7 +10,7 @@
 extern const struct vendor *const __vendors_start[], *const __vendors_end[];
 
 const struct vendor *vendor;
-bool vendor_no_apicv;
+enum apicv vendor_apicv;
 
 const struct vendor *vendor_probe(char *why, size_t size)
 {

@@ -73,6 +73,16 @@ static uint64_t capability(enum control_set set)
 	return msr_read(use_true ? sets[set].true_msr : sets[set].msr);
 }
 
+void vmx_use_apicv(bool use)
+{
+	const uint32_t exits = PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE, shadow = PRIMARY_TPR_SHADOW;
+
+	vmx_caps.apicv = use;
+	/* With it, CR8 is the task priority in the virtual-APIC page. */
+	vmx_caps.primary &= ~(use ? exits : shadow);
+	vmx_caps.primary |= use ? shadow : exits;
+}
+
 static bool choose(char *why, size_t size)
 {
 	uint64_t caps[SETS] = {0};
@@ -100,14 +110,10 @@ static bool choose(char *why, size_t size)
 		vmx_caps.entry |= ENTRYCTL_LOAD_LBR;
 		vmx_caps.exit |= EXITCTL_CLEAR_LBR;
 	}
-	vmx_caps.apicv =
-		!vendor_no_apicv && vmx_apicv_offered(caps[SET_PRIMARY], caps[SET_SECONDARY]);
+	vmx_caps.apicv = false;
+	if (vendor_apicv != APICV_OFF && vmx_apicv_offered(caps[SET_PRIMARY], caps[SET_SECONDARY]))
+		vmx_use_apicv(true);
 	vmx_caps.cet = vmx_cet_usable(caps[SET_ENTRY], caps[SET_EXIT]);
-	/* CR8 is the task priority in the virtual-APIC page. */
-	if (vmx_caps.apicv) {
-		vmx_caps.primary &= ~(uint32_t)(PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE);
-		vmx_caps.primary |= PRIMARY_TPR_SHADOW;
-	}
 	return true;
 }
 

@@ -76,11 +76,12 @@ vmx_run_loop:
 	POP_KEPT
 	ret
 
-; void vmx_floor_loop(uint64_t rounds): what any hypervisor must pay: entry, exit, all general
-; registers, a compare of the exit reason, RIP moved on. The VMCS of the measurement is current.
+; void vmx_bare_loop(uint64_t rounds): runs a guest as of bare.c, whose VMCS is current and clear,
+; until it has executed VMCALL @rounds times, or made any other exit. What any hypervisor must pay:
+; entry, exit, all general registers, a compare of the exit reason, RIP moved on.
 	align 16
-	global vmx_floor_loop
-vmx_floor_loop:
+	global vmx_bare_loop
+vmx_bare_loop:
 	PUSH_KEPT
 	sub rsp, GPR + 16 * 8	; a register block laid out as in struct vmx_vcpu
 	mov rax, rsp
@@ -120,5 +121,11 @@ vmx_floor_loop:
 vmx_floor_guest:
 	vmcall
 	jmp vmx_floor_guest
+
+; That of apicv_trial.c.
+	global vmx_trial_guest
+vmx_trial_guest:
+	cli
+	vmcall
 
 	section .note.GNU-stack noalloc noexec nowrite progbits

@@ -118,8 +118,9 @@ void vmx_watch_spinning(struct vmx_vcpu *s)
 }
 
 /*
- * Bochs delivers a virtual interrupt to a guest that has interrupts off if a physical one waits at
- * the entry: so that is taken before. True if it brought requests.
+ * Bochs delivers a virtual interrupt to a guest that has interrupts off if a physical one waits
+ * (apicv_trial.c). For test guests that run there all the same (apicv=on), most of those are taken
+ * before the entry. True if it brought requests.
  */
 static __noinline __cold bool interrupts_brought(struct vmx_vcpu *s)
 {

@@ -95,6 +95,11 @@ static status_t vmx_cpu_on(void)
 	if (cpu->id)
 		return 0;
 	withhold_features();
+	if (vmx_caps.apicv && vendor_apicv != APICV_ON && !vmx_apicv_trial()) {
+		log_warn("apicv: off: this CPU delivers virtual interrupts to guests that have "
+			 "interrupts off, as Bochs does (apicv=on uses it all the same)");
+		vmx_use_apicv(false);
+	}
 	cet_probe(vmx_caps.cet);
 	pt_ept_init(vmx_caps.ept_vpid & EPT_CAP_PAGES_2M, vmx_caps.ept_vpid & EPT_CAP_PAGES_1G);
 	return vmx_maps_init();

@@ -66,17 +66,20 @@ static inline struct vmx_vcpu *vmx_vcpu(struct x86_vcpu *v)
 
 /*
  * What the CPU can do, and the controls chosen from it (controls.c). Filled by vmx_probe_controls()
- * once, then read-only.
+ * and vmx_use_apicv() at boot, then read-only.
  */
 struct vmx_caps {
 	uint64_t basic, misc, ept_vpid;
 	uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	uint32_t pin, primary, secondary, exit, entry;
 	uint64_t eptp_bits; /* of an EPT pointer, beside the address */
-	bool apicv;	    /* all that APIC virtualization needs is there */
+	bool apicv;	    /* all that APIC virtualization needs is there, and it is used */
 	bool cet;	    /* S_CET, SSP and INTERRUPT_SSP_TABLE can be switched */
 };
 extern struct vmx_caps vmx_caps;
+
+/* Has the controls be those with, or without, APIC virtualization. */
+void vmx_use_apicv(bool use);
 
 /* Chooses the controls; false with the reason in @why if something that we need is missing. */
 bool vmx_probe_controls(char *why, size_t size);
@@ -174,6 +177,11 @@ void vmx_apicv_reset(struct vmx_vcpu *s);
 void vmx_apicv_prepare(struct vmx_vcpu *s);
 void vmx_apicv_eoi(struct vmx_vcpu *s);
 void vmx_apicv_write(struct vmx_vcpu *s);
+/*
+ * False if this CPU delivers virtual interrupts while the guest has interrupts off
+ * (apicv_trial.c). On the boot CPU, with interrupts off: one waits for it afterwards.
+ */
+bool vmx_apicv_trial(void);
 /* Calls @allow for each x2APIC register that needs no exit. */
 void vmx_apicv_msrs(void (*allow)(uint32_t index, bool read, bool write, void *map), void *map);
 
@@ -192,6 +200,15 @@ void vmx_set_ssp_table(struct x86_vcpu *v, uint64_t address);
 
 /* "cpuid" for reason 10; "" where there is none. */
 const char *vmx_exit_name(uint32_t reason);
+
+/*
+ * A guest in our own text and address space, without EPT (bare.c). Makes one that begins at @start,
+ * and its VMCS current; NULL without memory. vmx_bare_loop(), in entry.asm, lets it run until it
+ * has executed VMCALL @rounds times or makes any other exit; once, then VMCLEAR is due.
+ */
+void *vmx_bare_create(const char *start);
+void vmx_bare_free(void *vmcs);
+void vmx_bare_loop(uint64_t rounds);
 
 /* Measures the floor; 0 without memory. */
 uint64_t vmx_floor(void);

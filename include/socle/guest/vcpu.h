@@ -172,8 +172,12 @@ struct vendor {
 /* The one in use. Set once, at boot. */
 extern const struct vendor *vendor;
 
-/* Not to use Intel's APIC virtualization even if it is there. Set before vendor_probe(). */
-extern bool vendor_no_apicv;
+/*
+ * Whether to use Intel's APIC virtualization where it is there: if a trial shows no fault of it,
+ * not at all, or without a trial. Set before vendor_probe().
+ */
+enum apicv { APICV_TRY, APICV_OFF, APICV_ON };
+extern enum apicv vendor_apicv;
 
 /* Finds the vendor whose probe succeeds; NULL if none, @why then tells all reasons. */
 const struct vendor *vendor_probe(char *why, size_t size);
