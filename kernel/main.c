@@ -242,6 +242,7 @@ static void start_virtualization(void)
 		machine_halt();
 	}
 	context_cpu_on();
+	xsavec_trial();
 	msr_init();
 	lapic_bind();
 	status = vendor->cpu_on();

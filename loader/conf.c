@@ -133,7 +133,7 @@ static void begin_vm(struct conf *conf, struct slice name)
 	slice_copy(vm->name, sizeof(vm->name), name);
 	vm->memory = MEMORY_DEFAULT;
 	vm->cpus = 1;
-	cpu_model_host(&vm->cpu);
+	cpu_model_default(&vm->cpu);
 	vm->console = true;
 	vm->autostart = true;
 	vm->on_exit = VM_ON_EXIT_STOP;

@@ -129,7 +129,7 @@ bool conf_set_cpu(struct conf *conf, struct slice value)
 
 	cpu_model_host(&r.host);
 	if (slice_is(word, "host"))
-		r.base = r.host;
+		cpu_model_default(&r.base);
 	else if (slice_is(word, "baseline"))
 		cpu_model_baseline(&r.base);
 	else

@@ -3,7 +3,7 @@
 import pytest
 
 from emulators import BOCHS_TIGERLAKE
-from guests import image
+from guests import CET, image
 from machine import Machine, conf, make_iso, stopped
 
 
@@ -11,7 +11,7 @@ from machine import Machine, conf, make_iso, stopped
 def test_neighbours(second):
     """Two guests at once on one CPU: neither sees nor changes the other's registers."""
     common = {"kernel": "cet_msr.elf", "memory": "64M", "autostart": "yes", "console": "yes",
-              "debug-exit": "0xf4"}
+              "debug-exit": "0xf4", **CET["settings"]}
     iso = make_iso(conf(("first", {**common, "cmdline": "hosted paint"}),
                         ("second", {**common, "cmdline": f"hosted {second}"})),
                    {"cet_msr.elf": image("cet_msr")})
@@ -27,7 +27,7 @@ def test_init():
     """Two virtual CPUs on one real one: an INIT clears the registers of one."""
     iso = make_iso(conf(("init", {"kernel": "cet_init.elf", "memory": "64M", "cpus": 2,
                                   "autostart": "yes", "console": "yes", "debug-exit": "0xf4",
-                                  "cmdline": "hosted opens"})),
+                                  "cmdline": "hosted opens", **CET["settings"]})),
                    {"cet_init.elf": image("cet_init")})
     with Machine.boot(iso, on=BOCHS_TIGERLAKE) as machine:
         machine.expect(stopped("init"))
@@ -37,7 +37,8 @@ def test_init():
 @pytest.mark.parametrize("guest", ["cet_user", "cet_super", "cet_ibt"])
 def test_beside_another(guest):
     """A guest that uses its shadow stacks, beside one that only has values in the registers."""
-    common = {"memory": "64M", "autostart": "yes", "console": "yes", "debug-exit": "0xf4"}
+    common = {"memory": "64M", "autostart": "yes", "console": "yes", "debug-exit": "0xf4",
+              **CET["settings"]}
     iso = make_iso(conf(("paint", {**common, "kernel": "cet_msr.elf", "cmdline": "hosted paint"}),
                         (guest, {**common, "kernel": f"{guest}.elf", "cmdline": "hosted"})),
                    {"cet_msr.elf": image("cet_msr"), f"{guest}.elf": image(guest)})

@@ -18,9 +18,9 @@ BAD = re.compile(r"warn|oops|bug|unchecked msr|unable to handle|call trace|rip:|
                  re.IGNORECASE)
 
 
-def boot(memory="256M", cmdline=LINUX["cmdline"], settings=None, options="", **more):
+def boot(memory="256M", cmdline=LINUX["cmdline"], settings=None, **more):
     iso = make_iso(conf(("linux", {**LINUX, "memory": memory, "cmdline": cmdline,
-                                   **(settings or {})})), LINUX_MODULES, options=options)
+                                   **(settings or {})})), LINUX_MODULES)
     return Machine.boot(iso, **more)
 
 
@@ -34,10 +34,6 @@ def bad_lines(log):
     return found
 
 
-# docs/testing.md: what Linux cannot live with for long in Bochs 2.7.
-NO_COMPACTION = {"cpu": "host -xsavec -xsaves"}
-BOCHS_NEEDS = {BOCHS_SKYLAKE_X: {"settings": NO_COMPACTION},
-               BOCHS_TIGERLAKE: {"settings": NO_COMPACTION}}
 # How Linux says that there are no performance counters; on AMD it has to try them.
 NO_PMU = {"svm": "PMU not available due to virtualization, using software events only.",
           "vmx": "no PMU driver, software events only."}
@@ -85,7 +81,7 @@ def test_boot_baseline():
 @pytest.mark.parametrize("target", BOCHS_TARGETS, ids=lambda t: t.name)
 def test_boot_bochs(target):
     """The same on another machine: to the shell, back to the prompt, and off."""
-    with boot(memory="128M", cmdline=BRIEF, on=target, **BOCHS_NEEDS.get(target, {})) as machine:
+    with boot(memory="128M", cmdline=BRIEF, on=target) as machine:
         machine.login()
         for _ in range(3):  # busy with what uses AVX and sleeps
             machine.shell("dmesg | grep -c . > /dev/null")

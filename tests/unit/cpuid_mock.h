@@ -29,7 +29,7 @@ static uint32_t max_basic = 0x1f, max_extended = 0x80000020;
 static inline void mock_reset(void)
 {
 	host_fill = UINT32_MAX;
-	lacks = withheld = (struct vm_cpu){0};
+	lacks = withheld = on_request = (struct vm_cpu){0};
 	host_xcr0 = UINT64_MAX;
 	host_no_size = 0;
 	host_xss = mock_xss_virtualized = mock_xss_by_msr = 0;

@@ -226,13 +226,14 @@ static void dependants(void **state __unused)
 static void host(void **state __unused)
 {
 	const struct vm_cpu *m = model_of("host");
+	struct vm_cpu kept = *m;
 
 	for (enum guest_feature f = 1; f < GUEST_FEATURE_COUNT; f++)
 		assert_true(cpu_model_has(m, f));
 	for (unsigned i = 0; i < VM_CPU_WORDS; i++)
 		assert_int_equal(m->feature[i] >> 63 & (i == VM_CPU_WORDS - 1), 0);
 	/* It is the default. */
-	assert_memory_equal(model_of(NULL), m, sizeof(*m));
+	assert_memory_equal(model_of(NULL), &kept, sizeof(kept));
 	host_lacks(GUEST_avx);
 	m = model_of("host");
 	assert_false(cpu_model_has(m, GUEST_avx2) || cpu_model_has(m, GUEST_avx512bw));
@@ -249,6 +250,19 @@ static void host(void **state __unused)
 	cpu_model_withhold(GUEST_rdtscp);
 	assert_false(cpu_model_has(model_of("host"), GUEST_rdtscp));
 	assert_true(cpu_model_has(model_of("host"), GUEST_invpcid));
+	/* What has a fault: not by default, with all that needs it, but on request. */
+	mock_reset();
+	cpu_model_only_on_request(GUEST_xsaves);
+	m = model_of("host");
+	assert_false(cpu_model_has(m, GUEST_xsaves) || cpu_model_has(m, GUEST_shstk));
+	assert_true(cpu_model_has(m, GUEST_xsavec));
+	kept = *m;
+	assert_memory_equal(model_of(NULL), &kept, sizeof(kept));
+	m = model_of("host +shstk");
+	assert_true(cpu_model_has(m, GUEST_xsaves) && cpu_model_has(m, GUEST_shstk));
+	assert_false(cpu_model_has(m, GUEST_ibt));
+	m = model_of("baseline +xsaves");
+	assert_true(cpu_model_has(m, GUEST_xsaves));
 	/* Leaves beyond the highest, which repeat another one. */
 	mock_reset();
 	max_basic = 4;

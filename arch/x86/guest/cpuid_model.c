@@ -45,7 +45,7 @@ static const struct {
 
 enum { XCR0_FURTHER = 2 }; /* the first component that has a subleaf of leaf 0xD */
 
-static struct vm_cpu withheld;
+static struct vm_cpu withheld, on_request;
 
 #define for_each_feature(f) for (enum guest_feature f = 1; (f) < GUEST_FEATURE_COUNT; (f)++)
 
@@ -141,6 +141,12 @@ void cpu_model_host(struct vm_cpu *m)
 		include_feature(m, i, false);
 }
 
+void cpu_model_default(struct vm_cpu *m)
+{
+	cpu_model_host(m);
+	for_each_feature(f) if (cpu_model_has(&on_request, f)) cpu_model_drop(m, f);
+}
+
 void cpu_model_baseline(struct vm_cpu *m)
 {
 	memset(m, 0, sizeof(*m));
@@ -159,6 +165,11 @@ enum guest_feature cpu_feature_find(const char *name, size_t len)
 void cpu_model_withhold(enum guest_feature f)
 {
 	include_feature(&withheld, f, true);
+}
+
+void cpu_model_only_on_request(enum guest_feature f)
+{
+	include_feature(&on_request, f, true);
 }
 
 uint32_t cpu_model_bits(const struct vm_cpu *m, uint32_t leaf, uint32_t subleaf, unsigned reg)

@@ -29,6 +29,7 @@ enum { XSTATE_BV = 512, XCOMP_BV = 520, XSTATE_HEADER_END = 576 };
 	}
 XSTATE_SAVE(xsave)
 XSTATE_SAVE(xsaveopt)
+XSTATE_SAVE(xsavec)
 XSTATE_SAVE(xsaves)
 XSTATE_RESTORE(xrstor)
 XSTATE_RESTORE(xrstors)

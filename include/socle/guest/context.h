@@ -9,6 +9,12 @@
 /* Finds out how much there is to save, and turns XSAVE on for us. Once per CPU. */
 void context_cpu_on(void);
 
+/*
+ * Once, after context_cpu_on() on the boot CPU: has guests get XSAVEC and XSAVES only on request if
+ * they have a fault (xsavec_trial.c).
+ */
+void xsavec_trial(void);
+
 /* Gives @v its save area. Returns -S_NOMEM. */
 status_t __must_check context_create(struct x86_vcpu *v);
 

@@ -168,6 +168,9 @@ static inline bool cpu_model_has(const struct vm_cpu *m, enum guest_feature f)
 /* All features that this machine can give a guest. After vendor_probe() and cpu_on. */
 void cpu_model_host(struct vm_cpu *m);
 
+/* Those of the model `host`: the same, but for what guests get only on request. */
+void cpu_model_default(struct vm_cpu *m);
+
 /* Those of the model `baseline`, whether this machine has them or not. */
 void cpu_model_baseline(struct vm_cpu *m);
 
@@ -185,6 +188,9 @@ enum guest_feature cpu_feature_find(const char *name, size_t len);
 
 /* No guest can have @f on this machine although its CPU has it. Called by vendors, at boot. */
 void cpu_model_withhold(enum guest_feature f);
+
+/* This CPU has a fault there: guests get @f, and what needs it, only by +NAME. At boot. */
+void cpu_model_only_on_request(enum guest_feature f);
 
 /* What of @m register @reg (0 to 3) of a leaf holds. */
 uint32_t cpu_model_bits(const struct vm_cpu *m, uint32_t leaf, uint32_t subleaf, unsigned reg);
