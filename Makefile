@@ -65,16 +65,19 @@ $(B)/platform/dsdt_aml.asm.o: $(B)/platform/dsdt.aml
 # The ISO and its guest.
 iso: $(B)/socle.iso	## build/socle.iso: Socle, GRUB and the guest; boots on BIOS and UEFI
 
-$(B)/guest/vmlinuz:
+# The kernel, and its modules for virtio: of the same package, or they would not fit.
+MODULES	:= .*/virtio(_ring|_pci|_pci_(modern|legacy)_dev|-rng)?\.ko
+$(B)/guest/vmlinuz $(B)/guest/modules.tar &:
 	@mkdir -p $(@D)
-	@tools/debfile linux-image-cloud-amd64 './boot/vmlinuz-.*' $@
+	@tools/debfile linux-image-cloud-amd64 './boot/vmlinuz-.*' $(B)/guest/vmlinuz \
+		'$(MODULES)' $(B)/guest/modules.tar
 
 $(B)/guest/busybox:
 	@mkdir -p $(@D)
 	@tools/debfile busybox-static './bin/busybox' $@
 
-$(B)/guest/initrd: $(B)/guest/busybox tools/initrd | need-iso
-	$(call say,INITRD)tools/initrd $< $@
+$(B)/guest/initrd: $(B)/guest/busybox $(B)/guest/modules.tar tools/initrd | need-iso
+	$(call say,INITRD)tools/initrd $< $(B)/guest/modules.tar $@
 
 # Written anew only when it differs, so that another KERNEL=, INITRD= or CMDLINE= makes a new ISO.
 $(B)/guest/socle.conf: boot/socle.conf FORCE
@@ -164,7 +167,8 @@ help:			## this list
 
 # Debian packages, installed when something of them is missing.
 need-build:
-	@tools/need $(CC):$(CC) ld:binutils nasm:nasm iasl:acpica-tools
+	@tools/need $(CC):$(CC) ld:binutils nasm:nasm iasl:acpica-tools \
+		/usr/include/linux/virtio_pci.h:linux-libc-dev
 need-unit:
 	@tools/need $(PYTHON):python3 gcc:gcc /usr/include/cmocka.h:libcmocka-dev \
 		/usr/include/Zydis/Zydis.h:libzydis-dev

@@ -5,6 +5,7 @@
 #include "socle/cpu/cpu.h"
 #include "socle/cpu/features.h"
 #include "socle/cpu/regs.h"
+#include "socle/drivers/virtio.h"
 #include "socle/guest/context.h"
 #include "socle/guest/cpuid.h"
 #include "socle/guest/msr.h"
@@ -103,6 +104,8 @@ static status_t create_parts(struct vm *vm)
 		status = lapic_add_region(vm);
 	if (!status && s->test_device)
 		status = testdev_add(vm);
+	if (!status && s->rng)
+		status = virtio_rng_add(vm);
 	for (unsigned i = 0; !status && i < s->cpus; i++)
 		status = create_vcpu(vm, i, cpuid);
 	/* Room is not given back, so it comes last. */

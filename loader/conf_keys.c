@@ -160,6 +160,11 @@ static bool set_debug_exit(struct conf *conf, struct slice value)
 	return true;
 }
 
+static bool set_rng(struct conf *conf, struct slice value)
+{
+	return set_bool(&conf->vm->rng, value);
+}
+
 static bool set_test_device(struct conf *conf, struct slice value)
 {
 	return set_bool(&conf->vm->test_device, value);
@@ -213,6 +218,8 @@ const struct conf_key conf_keys[] = {
 	 .expects = "an I/O port from 1 to 0xffff, such as 0xf4"},
 	{.name = "on-exit", .set = set_on_exit,
 	 .expects = "stop, restart, poweroff or reboot"},
+	{.name = "rng", .set = set_rng,
+	 .expects = "yes or no"},
 	{.name = "test-device", .set = set_test_device,
 	 .expects = "yes or no"},
 	{.name = "msr", .set = conf_set_msr, .repeatable = true,

@@ -51,13 +51,13 @@ void board_reset(struct vm *vm)
 {
 	struct board *board = vm->board;
 
+	pci_reset(&board->pci);
 	spin_lock(&vm->chips);
 	/* No chip drives a line here: the interrupt controllers see all inputs low. */
 	pit_reset(&board->pit);
 	rtc_reset(&board->rtc, &vm->settings);
 	uart_reset(&board->uart);
 	acpi_pm_reset(&board->acpi_pm);
-	pci_reset(&board->pci);
 	reset_reset(&board->reset);
 	pic_reset(&board->pic);
 	ioapic_reset(&board->ioapic);

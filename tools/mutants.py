@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 FLAGS = ["-std=gnu17", "-O0", "-w", "-fno-builtin", "-Iinclude", "-DSOCLE_UNIT_TEST"]
 SECONDS = 120
-TREES = ("arch", "include", "kernel", "lib", "mm", "platform", "tests/model", "tests/unit")
+TREES = ("arch", "drivers", "include", "kernel", "lib", "mm", "platform", "tests/model", "tests/unit")
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests/model"))
 from mutant_list import MUTANTS, Mutant  # pylint: disable=wrong-import-position
@@ -47,8 +47,11 @@ def try_one(mutant):
         if wrong:
             return wrong
         program = os.path.join(directory, mutant.test)
-        build = subprocess.run(["gcc", *FLAGS, f"tests/model/{mutant.test}.c", "-o", program,
-                                "-lcmocka"], cwd=directory, capture_output=True, check=False)
+        source = f"tests/model/{mutant.test}.c"
+        if not os.path.exists(source):
+            source = f"tests/unit/{mutant.test}.c"
+        build = subprocess.run(["gcc", *FLAGS, source, "-o", program, "-lcmocka"], cwd=directory,
+                               capture_output=True, check=False)
         if build.returncode:
             return build.stderr.decode(errors="replace")[-2000:]
         try:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Rules of switching, broken on purpose: for each, the test of tests/model that must notice.
+"""Rules of switching and of virtio, broken on purpose: for each, the test of tests/model or
+tests/unit that must notice.
 
 A mutant is one text of one source file, found exactly once, replaced by another.
 """
@@ -8,6 +9,8 @@ from collections import namedtuple
 Mutant = namedtuple("Mutant", "name test file old new")
 
 SVM, VMX = "arch/x86/svm/lbr.c", "arch/x86/vmx/lbr.c"
+RING, VIRTIO = "drivers/virtio/ring.c", "drivers/virtio/common.c"
+VIRTIO_PCI, MSIX, BAR = "drivers/virtio/pci.c", "platform/pci_msix.c", "platform/pci_bar.c"
 CET, VMX_CET = "arch/x86/guest/cet.c", "arch/x86/vmx/cet.c"
 
 MUTANTS = [
@@ -86,4 +89,85 @@ MUTANTS = [
     Mutant("cet-not-loaded", "test_vmx_cet", CET, "(kept[i], v->cet[i])", "(kept[i], 0)"),
     Mutant("cet-left-to-those-without", "test_svm_cet", CET, "!offered && !here->painted", "!offered"),
     Mutant("cet-survives-init", "test_vmx_cet", CET, "\tif (here)\n\t\tcet_restore(v);\n", ""),
+
+    Mutant("ring-chain-longer-than-ours", "test_virtio_ring", RING,
+           "if (chain->count == ring->size)", "if (chain->count > ring->size)"),
+    Mutant("ring-next-outside", "test_virtio_ring", RING,
+           "if (index >= table->entries)", "if (index > table->entries)"),
+    Mutant("ring-buffer-not-checked", "test_virtio_ring", RING,
+           "!guest_is_ram(ring->mem, d->addr, d->len)", "!guest_is_ram(ring->mem, d->addr, 1)"),
+    Mutant("ring-order-not-checked", "test_virtio_ring", RING,
+           "!writable && chain->readable != chain->count", "false"),
+    Mutant("ring-table-in-table", "test_virtio_ring", RING, "if (table->indirect || ", "if ("),
+    Mutant("ring-table-unasked", "test_virtio_ring", RING, "!ring->indirect || ", ""),
+    Mutant("ring-table-not-last", "test_virtio_ring", RING,
+           " || (d->flags & VRING_DESC_F_NEXT))\n\t\t\t\treturn", ")\n\t\t\t\treturn"),
+    Mutant("ring-table-too-long", "test_virtio_ring", RING,
+           " || table.entries > ring->size", ""),
+    Mutant("ring-table-and-a-byte", "test_virtio_ring", RING, "d.len % sizeof(d) || ", ""),
+    Mutant("ring-descriptor-read-twice", "test_virtio_ring", RING,
+           "if (d->flags & VRING_DESC_F_INDIRECT) {",
+           "if (guest_read(ring->mem, table->gpa + index * 16, d, 16))\n\t\t\treturn false;\n"
+           "\t\tif (d->flags & VRING_DESC_F_INDIRECT) {"),
+    Mutant("ring-index-jumps", "test_virtio_ring", RING, "if (count > ring->size)", "if (false)"),
+    Mutant("ring-no-second-look", "test_virtio_ring", RING,
+           "if (!ask_for_notification(ring))\n\t\t\treturn -1;",
+           "return ask_for_notification(ring) ? 0 : -1;"),
+    Mutant("ring-not-quiet", "test_virtio_ring", RING,
+           "VRING_USED_F_NO_NOTIFY))", "0))"),
+    Mutant("ring-stays-quiet", "test_virtio_ring", RING,
+           "offsetof(struct vring_used, flags), 0)",
+           "offsetof(struct vring_used, flags), VRING_USED_F_NO_NOTIFY)"),
+    Mutant("ring-interrupt-unasked", "test_virtio_ring", RING,
+           "!(value & VRING_AVAIL_F_NO_INTERRUPT)", "true"),
+    Mutant("ring-event-off-by-one", "test_virtio_ring", RING,
+           "vring_need_event(value, now, old)", "vring_need_event(value + 1, now, old)"),
+    Mutant("ring-signal-forgets", "test_virtio_ring", RING, "\tring->signalled = now;\n", ""),
+    Mutant("ring-copy-too-long", "test_virtio_ring", RING,
+           "n = MIN(len - done, (size_t)(b->len - at));", "n = MIN(len - done, (size_t)b->len);"),
+    Mutant("ring-writes-readable", "test_virtio_ring", RING,
+           "copy(ring, chain, chain->readable, chain->count,", "copy(ring, chain, 0, chain->count,"),
+
+    Mutant("virtio-any-features", "test_virtio_pci", VIRTIO,
+           "(dev->driver_features & ~offered(dev)) ||", "false ||"),
+    Mutant("virtio-without-version-1", "test_virtio_pci", VIRTIO,
+           "!(dev->driver_features & BIT(VIRTIO_F_VERSION_1))", "false"),
+    Mutant("virtio-features-change-later", "test_virtio_pci", VIRTIO,
+           "dev->driver_select > 1 || (dev->status & VIRTIO_CONFIG_S_FEATURES_OK)",
+           "dev->driver_select > 1"),
+    Mutant("virtio-driver-ok-alone", "test_virtio_pci", VIRTIO,
+           "\t\tset &= ~VIRTIO_CONFIG_S_DRIVER_OK;\n", "\t\t;\n"),
+    Mutant("virtio-works-without-driver-ok", "test_virtio_pci", VIRTIO,
+           "(dev->status & state) == VIRTIO_CONFIG_S_DRIVER_OK", "true"),
+    Mutant("virtio-works-without-mastering", "test_virtio_pci", VIRTIO,
+           " && pci_is_master(&dev->fn)", ""),
+    Mutant("virtio-queue-changes-later", "test_virtio_pci", VIRTIO,
+           "if (!q->enabled)\n\t\tmemcpy", "if (true)\n\t\tmemcpy"),
+    Mutant("virtio-queue-survives-reset", "test_virtio_pci", VIRTIO,
+           "q->enabled = false;", ";"),
+    Mutant("virtio-line-survives-reset", "test_virtio_pci", VIRTIO,
+           "\tvirtio_pci_quiet(dev);\n", ""),
+    Mutant("virtio-generation-stays", "test_virtio_pci", VIRTIO, "\tdev->generation++;\n", ""),
+    Mutant("virtio-break-without-interrupt", "test_virtio_pci", VIRTIO,
+           "if (dev->status & VIRTIO_CONFIG_S_DRIVER_OK)\n"
+           "\t\tvirtio_pci_interrupt(dev, dev->config_vector, VIRTIO_ISR_CONFIG);\n}\n\nvoid "
+           "virtio_config_changed", "}\n\nvoid virtio_config_changed"),
+    Mutant("virtio-turn-without-end", "test_virtio_pci", VIRTIO, "!more || q->deferred", "!more"),
+    Mutant("virtio-work-forgotten", "test_virtio_pci", VIRTIO,
+           "\tvcpu_defer(vcpu, &q->work);\n", ""),
+    Mutant("virtio-line-beside-msix", "test_virtio_pci", VIRTIO_PCI,
+           "if (pci_msix_enabled(&dev->msix))\n\t\tpci_intx(fn, false);", ";"),
+    Mutant("virtio-isr-not-cleared", "test_virtio_pci", VIRTIO_PCI, "\tdev->isr = 0;\n", ""),
+    Mutant("virtio-window-to-other-bars", "test_virtio_pci", VIRTIO_PCI, "cap.bar != 0 || ", ""),
+    Mutant("msix-ignores-mask", "test_virtio_pci", MSIX, " || (e->control & ENTRY_MASKED)", ""),
+    Mutant("msix-ignores-mask-of-all", "test_virtio_pci", MSIX,
+           "(control(msix) & CONTROL_MASK_ALL) || ", ""),
+    Mutant("msix-pending-stays", "test_virtio_pci", MSIX,
+           "msix->pending &= ~(uint32_t)BIT(vector);", ";"),
+    Mutant("msix-pending-lost", "test_virtio_pci", MSIX,
+           "if (msix->pending & BIT(vector))", "if (false)"),
+    Mutant("bar-over-chips", "test_virtio_pci", BAR,
+           "base - PCI_WINDOW > PCI_WINDOW_SIZE - fn->bar->size", "false"),
+    Mutant("bar-always-on", "test_virtio_pci", BAR,
+           "!(fn->config[PCI_COMMAND] & PCI_COMMAND_MEMORY) ||\n\t    ", ""),
 ]

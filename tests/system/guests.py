@@ -28,6 +28,7 @@ class Guest:
     cpus: int = 1              # virtual CPUs, or the emulator's own
     memory: int = 64           # in MiB
     settings: dict = field(default_factory=dict)  # further keys of socle.conf
+    devices: list = ()         # further options of QEMU, bare
 
 
 SPECIAL = [
@@ -66,6 +67,8 @@ SPECIAL = [
     *[Guest(f"cet_{part}", SKIP, SKIP, why="this model of CPU has no shadow stacks")
       for part in ("user", "super", "ibt", "xsaves", "msr")],
     Guest("cet_init", SKIP, SKIP, cpus=2, why="this model of CPU has no shadow stacks"),
+    Guest("virtio_rng", settings={"rng": "yes"},
+          devices=["-device", "virtio-rng-pci,disable-legacy=on"]),
     Guest("page_move", SKIP, cpus=4, seconds=90, settings={"test-device": "yes"},
           why="the device that moves pages is Socle's"),
 ]

@@ -25,6 +25,7 @@ def test_bare(guest, tmp_path):
     run = subprocess.run(
         ["qemu-system-x86_64",
          *qemu("-cpu", "max", "-m", guest.memory, "-smp", guest.cpus, "-kernel", image(guest.name), "-append", words, *modules,
+               *guest.devices,
                "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-serial", "stdio",
                "-no-reboot")],
         cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=guest.seconds + 30,

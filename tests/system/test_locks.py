@@ -10,7 +10,7 @@ from machine import BUILD, LINUX, LINUX_MODULES, Machine, conf, make_iso
 from test_guest_suite import judge
 
 NAMES = ["ipi_wake", "tlb_shootdown", "smp_memory", "smp_timers", "smp_mmio", "page_move",
-         "smp_reset", "smp_stop"]
+         "smp_reset", "smp_stop", "virtio_rng"]
 
 
 def settings(guest):
@@ -25,7 +25,7 @@ def test_locks(target):
     sections = [(x.name, settings(x)) for x in guests]
     modules = {f"{x.name}.elf": image(x.name) for x in guests}
     if target is QEMU_MAX_4:
-        sections.append(("linux", {**LINUX, "cpus": 4, "autostart": "no"}))
+        sections.append(("linux", {**LINUX, "cpus": 4, "autostart": "no", "rng": "yes"}))
         modules.update(LINUX_MODULES)
     iso = make_iso(conf(*sections), modules, elf=BUILD / "debug/socle.elf")
     with Machine.boot(iso, on=target) as machine:

@@ -246,6 +246,7 @@ static __unused void mock_reset(void)
 {
 	mock_vm = (struct vm){0};
 	spinlock_init(&mock_vm.chips, "chips", LOCK_CHIPS);
+	mock_bus.lock = &mock_vm.chips;
 	for (unsigned i = 0; i < MOCK_TIMERS; i++)
 		mock_timers[i] = NULL;
 	mock_fired = 0;

@@ -19,6 +19,7 @@
 #include "../../platform/ioapic.c"
 #include "../../platform/irq.c"
 #include "../../platform/pci.c"
+#include "../../platform/pci_bar.c"
 #include "../../platform/pic.c"
 #include "../../platform/pit.c"
 #include "../../platform/reset.c"

@@ -98,6 +98,7 @@ static void test_everything(void **state)
 				 "autostart = no\n"
 				 "debug-exit = 0xf4\n"
 				 "on-exit = poweroff\n"
+				 "rng = yes\n"
 				 "test-device = yes\n"
 				 "[ vm  tiny.1-a_B ]\n"
 				 "kernel = tiny\n"
@@ -236,10 +237,10 @@ static void test_bad_lines(void **state)
 		{"debugexit = 1", "unknown key \"debugexit\", did you mean \"debug-exit\"?"},
 		{"colour = 1", "unknown key \"colour\", the keys are: kernel, initrd, module, "
 			       "cmdline, memory, cpus, cpu, weight, cap, cpuset, console, autostart, "
-			       "debug-exit, on-exit, test-device, msr"},
+			       "debug-exit, on-exit, rng, test-device, msr"},
 		{"x = 1", "unknown key \"x\", the keys are: kernel, initrd, module, cmdline, "
 			  "memory, cpus, cpu, weight, cap, cpuset, console, autostart, debug-exit, "
-			  "on-exit, test-device, msr"},
+			  "on-exit, rng, test-device, msr"},
 		{"memory 1G", "\"memory 1G\" is no setting, write KEY = VALUE"},
 		{"= 1G", "\"= 1G\" is no setting, write KEY = VALUE"},
 		{"memory =", "\"memory\" has no value, it must be a multiple of 1M from 1M to "
@@ -282,6 +283,7 @@ static void test_bad_lines(void **state)
 		{"cpuset = 1-2-3", "\"cpuset\" is \"1-2-3\", it must be " CPUSET},
 		{"cpuset = 1 2", "\"cpuset\" is \"1 2\", it must be " CPUSET},
 		{"cpuset = 1,all", "\"cpuset\" is \"1,all\", it must be " CPUSET},
+		{"rng = 1", "\"rng\" is \"1\", it must be yes or no"},
 		{"test-device = 1", "\"test-device\" is \"1\", it must be yes or no"},
 		{"console = maybe", "\"console\" is \"maybe\", it must be yes or no"},
 		{"autostart = YES", "\"autostart\" is \"YES\", it must be yes or no"},

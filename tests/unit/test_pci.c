@@ -9,6 +9,7 @@
 
 #include "platform_mock.h"
 #include "../../platform/pci.c"
+#include "../../platform/pci_bar.c"
 #include "../../platform/reset.c"
 
 static struct pci pci;
@@ -155,7 +156,8 @@ static void functions(void **state __unused)
 	pci_reset(&pci);
 	assert_int_equal(function_resets, 1);
 	assert_int_equal(in(0xcf8, 4), 0);
-	assert_int_equal(pci_config_get(&fn, 0xfe, 4), 0x0f00); /* not beyond the end */
+	pci_config_set(&fn, 0xff, 1, 0xf0);
+	assert_int_equal(pci_config_get(&fn, 0xfe, 4), 0xf000); /* not beyond the end */
 	pci_config_set(&fn, 0xfe, 4, 0);
 }
 

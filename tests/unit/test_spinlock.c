@@ -60,7 +60,7 @@ static void out_of_order(void **state __unused)
 {
 	spin_lock(&middle);
 	assert_panics(spin_lock(&low));
-	assert_non_null(strstr(panic_text, "lock low (level 1) taken while middle (level 3)"));
+	assert_non_null(strstr(panic_text, "lock low (level 2) taken while middle (level 4)"));
 	/* Nobody says which of the same level is first. */
 	assert_panics(spin_lock(&other));
 	/* Before it would wait for itself for ever. */

@@ -10,10 +10,12 @@
 	X(X2APIC, 1, 0, ecx, 21)                    \
 	X(TSC_DEADLINE, 1, 0, ecx, 24)              \
 	X(XSAVE, 1, 0, ecx, 26)                     \
+	X(RDRAND, 1, 0, ecx, 30)                    \
 	X(HYPERVISOR, 1, 0, ecx, 31)                \
 	X(VMX, 1, 0, ecx, 5)                        \
 	X(PDCM, 1, 0, ecx, 15)                      \
 	X(SMEP, 7, 0, ebx, 7)                       \
+	X(RDSEED, 7, 0, ebx, 18)                    \
 	X(SMAP, 7, 0, ebx, 20)                      \
 	X(UMIP, 7, 0, ecx, 2)                       \
 	X(SHSTK, 7, 0, ecx, 7)                      \

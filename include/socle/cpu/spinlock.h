@@ -12,7 +12,8 @@
  * CPU, and none is held across a VM entry.
  */
 enum lock_level {
-	LOCK_CHIPS = 1, /* vm.chips: a guest's devices but the local APICs */
+	LOCK_DEVICE = 1, /* a paravirtual device: its queues and its work */
+	LOCK_CHIPS,	/* vm.chips: a guest's devices but those and the local APICs */
 	LOCK_STOP,	/* vm.lock: whether and why a VM stops */
 	LOCK_RUNQUEUE,	/* the scheduler: a CPU's queue */
 	LOCK_TIMERS,	/* a CPU's timer queue */

@@ -76,6 +76,7 @@ struct vm_settings {
 	bool console;	     /* the guest's first serial port is on the console */
 	bool autostart;	     /* starts at boot */
 	uint16_t debug_exit; /* port of the debug-exit device; 0: none */
+	bool rng;	     /* has an entropy device */
 	bool test_device;    /* port 0xe4, by which a test guest has its own pages moved */
 	enum vm_on_exit on_exit;
 	struct vm_msr_filter msr;

@@ -55,6 +55,15 @@ enum vcpu_state {
 	VCPU_HALTED,   /* until a request: in HLT, or waiting for a start-up IPI */
 };
 
+/*
+ * Work for a guest that goes on in the turn of one of its vCPUs, before that enters the guest
+ * again. Embed it in what is worked on.
+ */
+struct vcpu_work {
+	void (*run)(struct vcpu_work *work, struct vcpu *vcpu); /* with no lock held */
+	struct vcpu_work *next;					/* of the same vCPU */
+};
+
 struct vcpu {
 	struct vm *vm;
 	unsigned id;	       /* index in the VM, also its APIC ID */
@@ -65,6 +74,7 @@ struct vcpu {
 				  of the CPU that runs it. To be shown: sched_run_ns() */
 	uint64_t run_count;    /* times that the scheduler gave it a CPU; likewise */
 	uint64_t moves;	       /* times that it came to another CPU; likewise */
+	struct vcpu_work *work;	 /* that vcpu_defer() put off; of the CPU that runs it */
 	struct fair_entity fair; /* the scheduler's policy; that queue's lock */
 };
 
@@ -172,6 +182,29 @@ void vcpu_request(struct vcpu *vcpu, uint32_t requests);
 static __always_inline void vcpu_request_self(struct vcpu *vcpu, uint32_t requests)
 {
 	__atomic_or_fetch(&vcpu->requests, requests, __ATOMIC_RELAXED);
+}
+
+/*
+ * By the CPU that runs @vcpu, in an exit or a work: @work goes on after the scheduler has looked
+ * who else wants the CPU. @work is on no list yet. A start of the VM forgets what was put off.
+ */
+static inline void vcpu_defer(struct vcpu *vcpu, struct vcpu_work *work)
+{
+	work->next = vcpu->work;
+	vcpu->work = work;
+	vcpu_request_self(vcpu, VCPU_REQ_LEAVE);
+}
+
+/* At the beginning of @vcpu's turn: does what was put off. */
+static inline void vcpu_work(struct vcpu *vcpu)
+{
+	struct vcpu_work *next, *work = vcpu->work;
+
+	vcpu->work = NULL;
+	for (; work; work = next) {
+		next = work->next;
+		work->run(work, vcpu);
+	}
 }
 
 #endif
