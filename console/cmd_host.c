@@ -4,6 +4,7 @@
 #include "socle/cpu/cpu.h"
 #include "socle/cpu/features.h"
 #include "socle/guest/lbr.h"
+#include "socle/guest/pmu.h"
 #include "socle/kernel/log.h"
 #include "socle/kernel/machine.h"
 #include "socle/kernel/sched.h"
@@ -97,6 +98,8 @@ static void features(const struct command_call *call)
 	}
 	if (lbr_offer.text)
 		format_sink(call->out, "branch records of guests: %s\n", lbr_offer.text);
+	if (pmu_offer.text)
+		format_sink(call->out, "performance counters of guests: %s\n", pmu_offer.text);
 }
 CONSOLE_COMMAND(features, .name = "features", .args = "", .run = features,
 		.help = "show which CPU features of interest there are");

@@ -44,7 +44,9 @@ static void print_span(struct format_sink *out, const struct span *s)
 	/* Handlers may have the value elsewhere. */
 	if (p->read != MSR_EMULATED || p->reset)
 		format(reset, sizeof(reset), "0x%llx", (unsigned long long)p->reset);
-	if (p->needs.feature)
+	if (p->needs.counters)
+		format(needs, sizeof(needs), "pmu");
+	else if (p->needs.feature)
 		format(needs, sizeof(needs), "%s", guest_features[p->needs.feature].name);
 	else if (p->needs.used)
 		format(needs, sizeof(needs), "%x.%s.%u", p->needs.leaf, registers[p->needs.reg & 3],

@@ -9,6 +9,7 @@
 #include "socle/guest/context.h"
 #include "socle/guest/cpuid.h"
 #include "socle/guest/msr.h"
+#include "socle/guest/pmu.h"
 #include "socle/guest/vcpu.h"
 #include "socle/kernel/clock.h"
 #include "socle/kernel/log.h"
@@ -36,6 +37,9 @@ static status_t create_vcpu(struct vm *vm, unsigned id, const struct guest_cpuid
 	if (!v)
 		return -S_NOMEM;
 	v->cpuid = cpuid;
+	status = vm->settings.pmu ? pmu_create(v) : 0;
+	if (status)
+		return status;
 	msr_create(v);
 	status = vendor->msr_maps(v);
 	if (!status)
@@ -81,6 +85,13 @@ static bool fits_machine(struct vm *vm)
 		       cpu_count - 1);
 		return false;
 	}
+	if (s->pmu && cpuset_count(s->cpuset & MASK(cpu_count - 1, 0)) < s->cpus) {
+		vm_log(vm, LOG_ERROR,
+		       "pmu = on: it needs a CPU for each of its %u vCPUs, of its cpuset %u are "
+		       "in use",
+		       s->cpus, cpuset_count(s->cpuset & MASK(cpu_count - 1, 0)));
+		return false;
+	}
 	if (s->memory > total) {
 		vm_log(vm, LOG_ERROR, "memory = %u MiB: the machine has %u MiB",
 		       (unsigned)(s->memory / MiB), (unsigned)(total / MiB));
@@ -97,7 +108,7 @@ static status_t create_parts(struct vm *vm)
 
 	if (!cpuid)
 		return -S_NOMEM;
-	cpuid_build(cpuid, &s->cpu, s->cpus);
+	cpuid_build(cpuid, &s->cpu, s->cpus, s->pmu);
 	guest_mem_layout(&vm->mem, s->memory);
 	status = board_create(vm);
 	if (!status)
@@ -156,6 +167,7 @@ static void reset_vcpu(struct x86_vcpu *v, uint64_t tsc_offset)
 	x86_vcpu_reset(v);
 	v->tsc_offset = tsc_offset;
 	context_reset(v);
+	pmu_reset(v);
 	lapic_reset(v->lapic);
 	vendor->vcpu_reset(v, false);
 }
@@ -219,6 +231,7 @@ static void stop(struct vm *vm)
 		struct x86_vcpu *v = x86_vcpu(vm->vcpu[i]);
 
 		context_reset(v);
+		pmu_reset(v);
 		lapic_reset(v->lapic);
 	}
 	board_reset(vm);

@@ -68,6 +68,22 @@ static void parse_key(struct conf *conf, struct slice name, struct slice value)
 			   has_comment(value) ? "; put a comment on a line of its own" : "");
 }
 
+/* Counters belong to a guest alone with its CPUs: see check_alone(), too. */
+static void check_cpus_of_pmu(struct conf *conf, const struct vm_settings *vm)
+{
+	conf->line = vm->line;
+	if (!vm->cpuset || vm->cpuset == UINT64_MAX)
+		conf_error(
+			conf,
+			"[vm %s] with \"pmu = on\" needs CPUs of its own, add a \"cpuset\" of %u",
+			vm->name, vm->cpus);
+	else if (cpuset_count(vm->cpuset) < vm->cpus)
+		conf_error(conf,
+			   "[vm %s] with \"pmu = on\" and \"cpus = %u\" has a \"cpuset\" of %u, it "
+			   "must be at least %u",
+			   vm->name, vm->cpus, cpuset_count(vm->cpuset), vm->cpus);
+}
+
 /* What only the whole section shows. */
 static void check_section(struct conf *conf, const struct vm_settings *vm)
 {
@@ -80,6 +96,8 @@ static void check_section(struct conf *conf, const struct vm_settings *vm)
 		conf_error(conf, "\"cap\" is \"%u\", with \"cpus = %u\" it must be at most %u",
 			   vm->cap, vm->cpus, CAP_PER_CPU * vm->cpus);
 	}
+	if (vm->pmu)
+		check_cpus_of_pmu(conf, vm);
 }
 
 /* Ends the section being parsed: keeps its settings if all is well. */
@@ -218,6 +236,39 @@ static void parse_line(struct conf *conf, struct slice line)
 		parse_key(conf, name, value);
 }
 
+/* Who else may run on the CPUs of @vm; NULL: nobody. */
+static const struct vm_settings *neighbour(const struct conf *conf, const struct vm_settings *vm)
+{
+	for (unsigned i = 0; i < conf->vm_count; i++) {
+		const struct vm_settings *other = &conf->vms[i];
+
+		if (other != vm && (!other->cpuset || (other->cpuset & vm->cpuset)))
+			return other;
+	}
+	return NULL;
+}
+
+/* Leaves out guests with counters that are not alone on their CPUs. */
+static void check_all_alone(struct conf *conf)
+{
+	for (unsigned i = 0; i < conf->vm_count;) {
+		struct vm_settings *vm = &conf->vms[i];
+		const struct vm_settings *other = vm->pmu ? neighbour(conf, vm) : NULL;
+
+		if (!other) {
+			i++;
+			continue;
+		}
+		conf->line = vm->line;
+		conf_error(conf,
+			   "[vm %s] with \"pmu = on\" needs its CPUs for itself, give [vm %s] a "
+			   "\"cpuset\" without them",
+			   vm->name, other->name);
+		conf->vm_count--;
+		memmove(vm, vm + 1, (conf->vm_count - i) * sizeof(*vm));
+	}
+}
+
 status_t conf_parse(struct conf *conf, const char *text, size_t len)
 {
 	conf->vm_count = conf->errors = conf->line = 0;
@@ -240,5 +291,6 @@ status_t conf_parse(struct conf *conf, const char *text, size_t len)
 		at = end + 1;
 	}
 	end_section(conf);
+	check_all_alone(conf);
 	return conf->errors ? -S_INVAL : 0;
 }

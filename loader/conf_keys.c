@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The keys of socle.conf: what each one takes, and where it goes. */
 #include "conf_keys.h"
+#include "socle/guest/pmu.h"
 #include "socle/string.h"
 
 #define MEMORY_MIN MiB
@@ -170,6 +171,15 @@ static bool set_test_device(struct conf *conf, struct slice value)
 	return set_bool(&conf->vm->test_device, value);
 }
 
+static bool set_pmu(struct conf *conf, struct slice value)
+{
+	conf->vm->pmu = slice_is(value, "on");
+	if (conf->vm->pmu && !pmu_offered())
+		conf_error(conf, "\"pmu\" must be off here, performance counters are %s",
+			   pmu_offer.text ? pmu_offer.text : "not offered");
+	return conf->vm->pmu || slice_is(value, "off");
+}
+
 static bool set_on_exit(struct conf *conf, struct slice value)
 {
 	static const char *const words[] = {
@@ -222,6 +232,8 @@ const struct conf_key conf_keys[] = {
 	 .expects = "yes or no"},
 	{.name = "test-device", .set = set_test_device,
 	 .expects = "yes or no"},
+	{.name = "pmu", .set = set_pmu,
+	 .expects = "on or off"},
 	{.name = "msr", .set = conf_set_msr, .repeatable = true,
 	 .expects = "\"deny\" or \"allow\", a register (0x10, 0x10-0x1f or a name such as star) "
 		    "and read, write or read-write; or \"default deny\""},

@@ -451,6 +451,11 @@ static void timer_due(struct x86_vcpu *v)
 	lapic_timer_due(v->lapic);
 }
 
+static void pmi(struct x86_vcpu *v)
+{
+	lapic_pmi(v->lapic);
+}
+
 static void init(struct x86_vcpu *v)
 {
 	lapic_init(v->lapic);
@@ -470,6 +475,7 @@ static struct x86_irq_source irq_source = {
 	.accept = accept,
 	.requeue = requeue,
 	.timer = timer_due,
+	.pmi = pmi,
 	.init = init,
 	.startup = startup,
 };

@@ -86,8 +86,12 @@ static __always_inline void lapic_ask(struct lapic *l)
 /* Something became requested or a priority fell. What is in the inbox asks for itself. */
 void lapic_look_again(struct lapic *l);
 
-/* A local source fires: as its LVT entry says. Writes of an entry, and of SVR (lapic_lvt.c). */
+/*
+ * A local source fires: as its LVT entry says; and the one of the performance counters. Writes of
+ * an entry, and of SVR (lapic_lvt.c).
+ */
 void lapic_local(struct lapic *l, enum lapic_lvt entry);
+void lapic_pmi(struct lapic *l);
 void lapic_write_lvt(struct lapic *l, enum lapic_lvt entry, uint32_t value);
 void lapic_write_svr(struct lapic *l, uint32_t value);
 

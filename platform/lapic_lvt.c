@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The local vector table: its entries, the sources behind them, and the switch for all of them. */
 #include "lapic_internal.h"
+#include "socle/guest/pmu.h"
 
 void lapic_local(struct lapic *l, enum lapic_lvt entry)
 {
@@ -12,6 +13,17 @@ void lapic_local(struct lapic *l, enum lapic_lvt entry)
 		lapic_nmi(l);
 	else if ((lvt & LVT_MODE) == LVT_MODE_FIXED)
 		lapic_request(l, lvt & LVT_VECTOR, false);
+}
+
+/* SDM vol. 3, figure 11-8: it masks itself; AMD's does not. */
+void lapic_pmi(struct lapic *l)
+{
+	lapic_local(l, LVT_PERF);
+	if (!pmu_offer.masks_lvt)
+		return;
+	l->lvt[LVT_PERF] |= LVT_MASKED;
+	if (l->page)
+		lapic_page_publish(l);
 }
 
 void lapic_write_lvt(struct lapic *l, enum lapic_lvt entry, uint32_t value)

@@ -11,6 +11,7 @@
 #include "socle/cpu/features.h"
 #include "socle/cpu/regs.h"
 #include "socle/guest/state.h"
+#include "counters.h"
 
 /*
  * The real files are compiled with the accessors below in the place of instructions. Several CPUs
@@ -44,6 +45,7 @@ struct model_cpu {
 	uint64_t from[MODEL_RECORDS], to[MODEL_RECORDS], info[MODEL_RECORDS];
 	uint64_t tos, select, depth;
 	uint64_t s_cet, ssp, isst;
+	struct model_counters counters;
 	struct {
 		uint32_t index;
 		uint64_t value;
@@ -164,7 +166,11 @@ static bool model_rdmsr(struct model_cpu *c, uint32_t index, uint64_t *value)
 {
 	uint64_t *r = model_register(c, index);
 
+	bool ok;
+
 	*value = 0;
+	if (model_counter_read(&c->counters, index, value, &ok))
+		return ok;
 	if (!r)
 		r = model_other(c, index);
 	if (!r && index == MSR_PERF_CAPABILITIES) {
@@ -203,7 +209,10 @@ static bool model_takes(struct model_cpu *c, uint32_t index, const uint64_t *r, 
 static bool model_wrmsr(struct model_cpu *c, uint32_t index, uint64_t value)
 {
 	uint64_t *r = model_register(c, index);
+	bool ok;
 
+	if (model_counter_write(&c->counters, index, value, &ok))
+		return ok;
 	if (!r)
 		r = model_other(c, index);
 	if (!r)

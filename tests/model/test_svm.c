@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "../unit/panic_mock.h"
+#include "../unit/pmu_mock.h"
 #include "pages.h"
 #include "svm.h"
 #include "../../lib/format.c"

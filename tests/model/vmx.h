@@ -52,6 +52,11 @@ static bool model_vmenter(void)
 	}
 	if (controls & ENTRYCTL_LOAD_LBR)
 		cpu->lbr_ctl = vmread(VMCS_GUEST_LBR_CTL);
+	if (controls & ENTRYCTL_LOAD_PERF_GLOBAL) {
+		if (vmread(VMCS_GUEST_PERF_GLOBAL_CTRL) & ~model_counter_bits())
+			return false;
+		cpu->counters.global = vmread(VMCS_GUEST_PERF_GLOBAL_CTRL);
+	}
 	if (controls & ENTRYCTL_LOAD_CET) {
 		cpu->s_cet = vmread(VMCS_GUEST_S_CET);
 		cpu->ssp = vmread(VMCS_GUEST_SSP);
@@ -72,6 +77,10 @@ static void model_vmexit(void)
 	if (controls & EXITCTL_SAVE_DEBUG)
 		vmwrite(VMCS_GUEST_DEBUGCTL, cpu->debugctl);
 	cpu->debugctl = 0;
+	if (controls & EXITCTL_SAVE_PERF_GLOBAL)
+		vmwrite(VMCS_GUEST_PERF_GLOBAL_CTRL, cpu->counters.global);
+	if (controls & EXITCTL_LOAD_PERF_GLOBAL)
+		cpu->counters.global = vmread(VMCS_HOST_PERF_GLOBAL_CTRL);
 	/* Saved whatever the controls are. */
 	if (modelled.lbr == MODEL_LBR_ARCH)
 		vmwrite(VMCS_GUEST_LBR_CTL, cpu->lbr_ctl);

@@ -4,6 +4,7 @@
 #define TESTS_MODEL_VMX_ROOM_H
 
 #include "../unit/panic_mock.h"
+#include "../unit/pmu_mock.h"
 #include "pages.h"
 #include "vmx.h"
 #include "../../lib/format.c"
@@ -59,6 +60,11 @@ bool cpuid_guest_bit(const struct guest_cpuid *t __unused, uint32_t leaf __unuse
 bool vmx_apicv_offered(uint64_t primary __unused, uint64_t secondary __unused)
 {
 	return false;
+}
+
+uint32_t vmx_pmu_exit_controls(uint64_t entry __unused, uint64_t exit __unused)
+{
+	return 0;
 }
 
 bool vmx_cet_usable(uint64_t entry __unused, uint64_t exit __unused)

@@ -37,6 +37,9 @@ SYNTAX = {
     "bad_memory": ("[vm bad]\nkernel = hello.elf\nmemory = lots\n", 3, "lots|memory"),
     "bad_yes_no": ("[vm bad]\nkernel = hello.elf\nautostart = perhaps\n", 3, "perhaps|autostart"),
     "bad_cpus": ("[vm bad]\nkernel = hello.elf\ncpus = 0\n", 3, "cpus"),
+    # No emulator has counters that count: the reason comes from the probe at boot.
+    "no_counters": ("[vm bad]\nkernel = hello.elf\ncpuset = 1\npmu = on\n", 4,
+                    r'"pmu" must be off here, performance counters are not offered: .*the CPU'),
     "bad_on_exit": ("[vm bad]\nkernel = hello.elf\non-exit = explode\n", 3, "explode|on-exit"),
     "no_equals": ("[vm bad]\nkernel hello.elf\n", 2, "="),
     "bad_section": ("[virtual bad]\nkernel = hello.elf\n", 1, "vm"),

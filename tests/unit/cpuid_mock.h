@@ -11,6 +11,7 @@ static uint64_t mock_xcr0 = 3;
 #define cpuid(leaf, subleaf) mock_cpuid(leaf, subleaf)
 #define xgetbv(index)	     ((void)(index), mock_xcr0)
 #include "socle/guest/cpuid_model.h"
+#include "pmu_mock.h"
 #undef XSS_VIRTUALIZED
 #define XSS_VIRTUALIZED mock_xss_virtualized
 #undef XSS_BY_MSR
@@ -24,7 +25,7 @@ static uint32_t host_fill = UINT32_MAX; /* what feature leaves hold */
 static struct vm_cpu lacks;		/* features that they do not have although that is ~0 */
 static uint64_t host_xcr0 = UINT64_MAX, host_xss; /* leaf 0xD */
 static uint32_t host_no_size;			  /* a component without a subleaf */
-static uint32_t max_basic = 0x1f, max_extended = 0x80000020;
+static uint32_t max_basic = 0x1f, max_extended = 0x80000022;
 
 static inline void mock_reset(void)
 {
@@ -34,7 +35,7 @@ static inline void mock_reset(void)
 	host_no_size = 0;
 	host_xss = mock_xss_virtualized = mock_xss_by_msr = 0;
 	max_basic = 0x1f;
-	max_extended = 0x80000020;
+	max_extended = 0x80000022;
 	mock_xcr0 = 3;
 	cpu_info.vendor = CPU_VENDOR_AMD;
 }

@@ -7,6 +7,7 @@
 
 #define MOCK_REAL_BUS
 #include "platform_mock.h"
+#include "pmu_mock.h"
 #include "../../kernel/iobus.c"
 #include "socle/guest/cpuid.h"
 #include "../../platform/lapic.c"

@@ -8,6 +8,7 @@
 
 #include <string.h>
 #include "panic_mock.h"
+#include "pmu_mock.h"
 #include "socle/cpu/features.h"
 #include "socle/guest/lbr.h"
 #include "../../arch/x86/guest/msr.c"

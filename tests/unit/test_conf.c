@@ -237,10 +237,10 @@ static void test_bad_lines(void **state)
 		{"debugexit = 1", "unknown key \"debugexit\", did you mean \"debug-exit\"?"},
 		{"colour = 1", "unknown key \"colour\", the keys are: kernel, initrd, module, "
 			       "cmdline, memory, cpus, cpu, weight, cap, cpuset, console, autostart, "
-			       "debug-exit, on-exit, rng, test-device, msr"},
+			       "debug-exit, on-exit, rng, test-device, pmu, msr"},
 		{"x = 1", "unknown key \"x\", the keys are: kernel, initrd, module, cmdline, "
 			  "memory, cpus, cpu, weight, cap, cpuset, console, autostart, debug-exit, "
-			  "on-exit, rng, test-device, msr"},
+			  "on-exit, rng, test-device, pmu, msr"},
 		{"memory 1G", "\"memory 1G\" is no setting, write KEY = VALUE"},
 		{"= 1G", "\"= 1G\" is no setting, write KEY = VALUE"},
 		{"memory =", "\"memory\" has no value, it must be a multiple of 1M from 1M to "
@@ -284,6 +284,8 @@ static void test_bad_lines(void **state)
 		{"cpuset = 1 2", "\"cpuset\" is \"1 2\", it must be " CPUSET},
 		{"cpuset = 1,all", "\"cpuset\" is \"1,all\", it must be " CPUSET},
 		{"rng = 1", "\"rng\" is \"1\", it must be yes or no"},
+		{"pmu = yes", "\"pmu\" is \"yes\", it must be on or off"},
+		{"pmu = on", "\"pmu\" must be off here, performance counters are not offered"},
 		{"test-device = 1", "\"test-device\" is \"1\", it must be yes or no"},
 		{"console = maybe", "\"console\" is \"maybe\", it must be yes or no"},
 		{"autostart = YES", "\"autostart\" is \"YES\", it must be yes or no"},
@@ -411,6 +413,64 @@ static void test_bad_sections(void **state)
 					 "must be at most 800");
 }
 
+#define PMU "[vm p]\nkernel = k\npmu = on\ncpus = 2\n"
+#define ALONE                                                                                   \
+	"[vm p] with \"pmu = on\" needs its CPUs for itself, give [vm b] a \"cpuset\" without " \
+	"them"
+
+/* Counters go with CPUs that no other guest may use, whichever comes first in the file. */
+static void test_counters(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *message; /* NULL: all is well */
+		unsigned guests;     /* that are left */
+	} cases[] = {
+		{PMU "cpuset = 2-3\n[vm b]\nkernel = k\ncpuset = 0-1,4\n", NULL, 2},
+		{PMU "cpuset = 1,5\n", NULL, 1},
+		{"[vm b]\nkernel = k\ncpuset = 0\n" PMU "cpuset = 1-3\n[vm c]\nkernel = k\ncpuset=0\n",
+		 NULL, 3},
+		{PMU, "1: [vm p] with \"pmu = on\" needs CPUs of its own, add a \"cpuset\" of 2", 0},
+		{PMU "cpuset = all\n",
+		 "1: [vm p] with \"pmu = on\" needs CPUs of its own, add a \"cpuset\" of 2", 0},
+		{PMU "cpuset = 3\n",
+		 "1: [vm p] with \"pmu = on\" and \"cpus = 2\" has a \"cpuset\" of 1, it must be at "
+		 "least 2",
+		 0},
+		{"[vm b]\nkernel = k\n" PMU "cpuset = 2-3\n", "3: " ALONE, 1},
+		{PMU "cpuset = 2-3\n[vm b]\nkernel = k\ncpuset = 0,3\n", "1: " ALONE, 1},
+		/* Of two with counters, the other may stay. */
+		{PMU "cpuset = 2-3\n[vm b]\nkernel = k\ncpuset = 3\npmu = on\n", "1: " ALONE, 1},
+		/* One that is left out anyway is in nobody's way. */
+		{PMU "cpuset = 2-3\n[vm b]\n", "6: [vm b] has no kernel, add \"kernel = NAME\"", 1},
+	};
+
+	(void)state;
+	pmu_offer.count = 1;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct conf conf = parse(cases[i].text);
+		char message[CONF_MESSAGE_MAX];
+
+		assert_int_equal(conf.vm_count, cases[i].guests);
+		assert_int_equal(message_count, cases[i].message ? 1 : 0);
+		snprintf(message, sizeof(message), "socle.conf:%s",
+			 cases[i].message ? cases[i].message : "");
+		if (cases[i].message)
+			assert_string_equal(messages[0], message);
+	}
+	parse(PMU "cpuset = 2-3\n[vm b]\nkernel = k\ncpuset = 3\npmu = on\n");
+	assert_string_equal(vms[0].name, "b");
+	assert_true(vms[0].pmu);
+	parse("[vm p]\nkernel = k\npmu = off\n");
+	assert_int_equal(message_count, 0);
+	assert_false(vms[0].pmu);
+	pmu_offer = (struct pmu_offer){.text = "not offered: the CPU lacks them"};
+	parse(PMU "cpuset = 1-2\n");
+	assert_string_equal(messages[0], "socle.conf:3: \"pmu\" must be off here, performance "
+					 "counters are not offered: the CPU lacks them");
+	pmu_offer = (struct pmu_offer){0};
+}
+
 static void test_limits(void **state)
 {
 	char text[8192];
@@ -502,7 +562,8 @@ int main(void)
 		cmocka_unit_test(test_everything),   cmocka_unit_test(test_msr_filter),
 		cmocka_unit_test(test_bad_lines),
 		cmocka_unit_test(test_scheduling),   cmocka_unit_test(test_bad_sections),
-		 cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_counters),
+		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_odd_texts),    cmocka_unit_test(test_documented),
 	};
 

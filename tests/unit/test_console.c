@@ -101,6 +101,7 @@ static char called[64]; /* the last life-cycle call */
 static jmp_buf machine_gone;
 struct cpu_info cpu_info = {.brand = "Test CPU", .feature = {[CPU_SVM] = true}};
 struct lbr_offer lbr_offer;
+struct pmu_offer pmu_offer;
 
 void log_bind(struct log_sink *sink)
 {
@@ -492,6 +493,8 @@ static void test_answers(void **state)
 	answer("features", missing);
 	lbr_offer.text = "offered: 3 records";
 	answer("features", "branch records of guests: offered: 3 records");
+	pmu_offer.text = "not offered: none";
+	answer("features", "performance counters of guests: not offered: none");
 	answer("help log", "  log                print the hypervisor's log again");
 	answer("help vm reset",
 	       "  vm reset NAME      restart a running guest, as by its reset button");

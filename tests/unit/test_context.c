@@ -210,6 +210,8 @@ static void breakpoints_write(const uint64_t dr[4])
 }
 
 #include "../../arch/x86/guest/cpuid.c"
+
+struct lbr_offer lbr_offer;
 #include "../../arch/x86/guest/context.c"
 
 /* Control-flow enforcement is moved by others: who is told what. */
@@ -281,7 +283,7 @@ static void boot(void)
 			cpu_model_drop(&m, GUEST_xsave);
 		if (i != ALL_OF_IT)
 			cpu_model_drop(&m, GUEST_xsaves);
-		cpuid_build(&models[i], &m, 1);
+		cpuid_build(&models[i], &m, 1, false);
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(vcpus); i++) {
 		free(vcpus[i].fpu);

@@ -10,6 +10,8 @@
 #include "cpuid_mock.h"
 #include "../../arch/x86/guest/cpuid.c"
 
+struct lbr_offer lbr_offer;
+
 uint64_t tsc_hz = 2400000000;
 
 static void mock_load(struct x86_vcpu *v __unused, uint32_t groups __unused)
@@ -23,10 +25,11 @@ static struct guest_cpuid model;
 static struct x86_vcpu v;
 
 static struct vm_cpu features;
+static bool counters; /* the guest is to have them */
 
 static void build_model(unsigned cpus)
 {
-	cpuid_build(&model, &features, cpus);
+	cpuid_build(&model, &features, cpus, counters);
 	v = (struct x86_vcpu){.cpuid = &model};
 }
 
@@ -40,6 +43,9 @@ static void build(uint32_t fill, unsigned cpus)
 static int setup(void **state __unused)
 {
 	mock_reset();
+	counters = false;
+	lbr_offer = (struct lbr_offer){0};
+	pmu_offer = (struct pmu_offer){0};
 	build(UINT32_MAX, 1);
 	return 0;
 }
@@ -60,6 +66,9 @@ static void is_zero(uint32_t leaf, uint32_t subleaf)
 /* On a host that has everything, and on one that has nothing. */
 static void every_feature_shows(void **state __unused)
 {
+	counters = true;
+	lbr_offer.perf_capabilities = 5;
+	build(UINT32_MAX, 1);
 	for (enum guest_feature f = 1; f < GUEST_FEATURE_COUNT; f++) {
 		const struct guest_feature_row *r = &guest_features[f];
 		struct cpuid c = get(r->leaf, r->subleaf);
@@ -131,6 +140,39 @@ static void hidden_features(void **state __unused)
 	for (uint32_t leaf = 0x80000009; leaf < 0x80000100; leaf++)
 		if (leaf != 0x8000001d && leaf != 0x8000001e)
 			is_zero(leaf, 0);
+}
+
+/* Their leaves and features, and PERF_CAPABILITIES for their sake, come and go with them. */
+static void with_counters(void **state __unused)
+{
+	pmu_offer.intel = (struct cpuid){.eax = 0x07300804, .edx = 0x8603};
+	pmu_offer.amd.ebx = 6;
+	pmu_offer.perf_capabilities = BIT(13);
+	build(UINT32_MAX, 1);
+	is_zero(0xa, 0);
+	is_zero(0x80000022, 0);
+	assert_false(cpuid_guest_bit(&model, 1, REG_ECX, 15));
+	assert_int_equal(get(0x80000000, 0).eax, 0x8000001e);
+	counters = true;
+	build_model(1);
+	assert_int_equal(get(0xa, 0).eax, 0x07300804);
+	assert_int_equal(get(0xa, 3).edx, 0x8603);
+	assert_int_equal(get(0x80000022, 0).eax, 1);
+	assert_int_equal(get(0x80000022, 0).ebx, 6);
+	assert_int_equal(get(0x80000022, 0).ecx | get(0x80000022, 0).edx, 0);
+	assert_int_equal(get(0x80000000, 0).eax, 0x80000022);
+	assert_true(cpuid_guest_bit(&model, 0x80000001, REG_ECX, 23));
+	assert_true(cpuid_guest_bit(&model, 1, REG_ECX, 15));
+	/* As any feature, the model may lack it. */
+	cpu_model_drop(&features, GUEST_perfctr_core);
+	build_model(1);
+	is_zero(0x80000022, 0);
+	assert_false(cpuid_guest_bit(&model, 0x80000001, REG_ECX, 23));
+	/* For the branch records alone. */
+	counters = false;
+	lbr_offer.perf_capabilities = 5;
+	build_model(1);
+	assert_true(cpuid_guest_bit(&model, 1, REG_ECX, 15));
 }
 
 static void provided_whatever_the_host_has(void **state __unused)
@@ -564,6 +606,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(every_feature_shows, setup),
 		cmocka_unit_test_setup(hidden_features, setup),
+		cmocka_unit_test_setup(with_counters, setup),
 		cmocka_unit_test_setup(provided_whatever_the_host_has, setup),
 		cmocka_unit_test_setup(limits, setup),
 		cmocka_unit_test_setup(hypervisor_leaves, setup),

@@ -206,6 +206,7 @@ static void dependants(void **state __unused)
 		{"-la57", " la57 "},
 		{"-ssse3", " ssse3 sse4_1 sse4_2 "},
 		{"-pni", " pni ssse3 sse4_1 sse4_2 sse4a "},
+		{"-perfctr_core", " perfctr_core perfmon_v2 "},
 		{"-xsaveopt -3dnow", " xsaveopt 3dnow 3dnowext "},
 	};
 

@@ -25,6 +25,7 @@
 #define rows pvclock_rows
 #include "../../arch/x86/guest/pvclock.c"
 #undef rows
+#include "../../arch/x86/guest/pmu.c"
 #include "../../arch/x86/guest/cet.c"
 #include "../../arch/x86/guest/debugctl.c"
 #include "../../arch/x86/guest/xss.c"
@@ -52,8 +53,15 @@ NEVER(status_t, guest_write,
       0)
 NEVER(void, context_set_xss, (struct x86_vcpu * x __unused, uint64_t xss_ __unused), )
 const struct guest_feature_row guest_features[GUEST_FEATURE_COUNT] = {
-	[GUEST_xsaves] = {.name = "xsaves"}};
+	[GUEST_xsaves] = {.name = "xsaves"},
+	[GUEST_perfctr_core] = {.name = "perfctr_core"},
+	[GUEST_perfmon_v2] = {.name = "perfmon_v2"}};
 NEVER(void, cpu_model_withhold, (enum guest_feature f __unused), )
+NEVER(void, apic_open_pmi, (void), )
+NEVER(void, interrupt_bind, (uint8_t vector __unused, void (*handler)(void) __unused), )
+NEVER(void, vcpu_request, (struct vcpu * vcpu __unused, uint32_t requests __unused), )
+NEVER(void, events_pmi, (struct x86_vcpu * x __unused), )
+NEVER(void *, pages_alloc, (size_t size __unused, uint32_t owner __unused), NULL)
 NEVER(void, lapic_reset, (struct lapic * l __unused), )
 NEVER(void, lapic_page_publish, (struct lapic * l __unused), )
 NEVER(uint32_t, lapic_read, (struct lapic * l __unused, uint32_t reg __unused), 0)
@@ -214,6 +222,8 @@ static const char *needs_text(const struct msr_policy *p, char *buf, size_t size
 {
 	static const char *const names[] = {"eax", "ebx", "ecx", "edx"};
 
+	if (p->needs.counters)
+		return "`pmu`";
 	if (!p->needs.used)
 		return "-";
 	if (p->needs.feature)
@@ -227,7 +237,8 @@ static const char *needs_text(const struct msr_policy *p, char *buf, size_t size
 static void document_row(const struct msr_policy *p, char *buf, size_t size)
 {
 	static const char *const words[] = {"rejected", "direct",   "stored",
-					    "emulated", "constant", "recording"};
+					    "emulated", "constant", "recording",
+					    "counter"};
 	char index[32], reset[32] = "-", valid[32], needs[32];
 
 	snprintf(index, sizeof(index), p->count > 1 ? "0x%x-0x%x" : "0x%x", p->index,

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "panic_mock.h"
+#include "pmu_mock.h"
 #include "../../lib/format.c"
 #include "../../arch/x86/guest/events.c"
 
@@ -20,9 +21,16 @@
 #define __vendors_end	__stop_vendors_mock
 #include "../../arch/x86/guest/vcpu.c"
 
+/* What belongs to no counters. */
+void pmu_deliver(struct x86_vcpu *vcpu)
+{
+	events_pmi(vcpu);
+}
+
 static struct vm vm;
 static struct x86_vcpu v;
 static int irq;			       /* pending vector of the mock interrupt controller, or -1 */
+static int irq_of_pmi;		       /* becomes pending when a counter overflows, or -1 */
 static int irq_of_timer;	       /* becomes pending when the timer is looked at, or -1 */
 static unsigned inits, resets, closes; /* calls of init(), vcpu_reset(), fetch_close() */
 static unsigned startups, msr_resets, msr_inits, context_inits, timers;
@@ -84,6 +92,12 @@ static void source_timer(struct x86_vcpu *vcpu)
 	assert_ptr_equal(vcpu, &v);
 	timers++;
 	irq = irq_of_timer;
+}
+
+static void source_pmi(struct x86_vcpu *vcpu)
+{
+	assert_ptr_equal(vcpu, &v);
+	irq = irq_of_pmi;
 }
 
 static void source_init(struct x86_vcpu *vcpu)
@@ -173,6 +187,7 @@ static int setup(void **state __unused)
 	static const struct x86_irq_source chip = {
 		.pending = source_pending,
 		.timer = source_timer,
+		.pmi = source_pmi,
 		.init = source_init,
 		.startup = source_startup,
 	};
@@ -528,6 +543,17 @@ static void halted_until_the_timer(void **state __unused)
 	assert_false(awake_after(VCPU_REQ_TIMER));
 }
 
+static void halted_until_an_overflow(void **state __unused)
+{
+	run();
+	halt(true);
+	irq_of_pmi = -1;
+	assert_false(awake_after(VCPU_REQ_PMI));
+	irq_of_pmi = 0xee;
+	assert_true(awake_after(VCPU_REQ_PMI));
+	assert_int_equal(v.base.requests, VCPU_REQ_AGAIN);
+}
+
 static void halted_without_interrupts(void **state __unused)
 {
 	run();
@@ -618,6 +644,7 @@ int main(void)
 		cmocka_unit_test_setup(halted_with_interrupts, setup),
 		cmocka_unit_test_setup(halting, setup),
 		cmocka_unit_test_setup(halted_until_the_timer, setup),
+		cmocka_unit_test_setup(halted_until_an_overflow, setup),
 		cmocka_unit_test_setup(halted_without_interrupts, setup),
 		cmocka_unit_test_setup(awake_takes_nothing, setup),
 		cmocka_unit_test_setup(exceptions, setup),

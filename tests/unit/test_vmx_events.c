@@ -45,6 +45,16 @@ static void mock_timer(struct x86_vcpu *v)
 	irqs[0] = 0x5a;
 }
 
+static unsigned overflows; /* calls of pmu_deliver() */
+
+void pmu_deliver(struct x86_vcpu *v)
+{
+	assert_ptr_equal(v, &guest.x);
+	overflows++;
+	irqs[0] = 0x5b;
+	x86_dirty(v, X86_DR);
+}
+
 static unsigned debug_exceptions; /* that the records of branches were told of */
 
 void vmx_lbr_debug_exception(struct vmx_vcpu *s)
@@ -121,7 +131,7 @@ static int setup(void **state __unused)
 		irqs[i] = -1;
 	requeued = -1;
 	page_requested = 0;
-	fetches_closed = apicv_prepared = written_back = timers = 0;
+	fetches_closed = apicv_prepared = written_back = timers = overflows = 0;
 	test_cpu_index = OUR_CPU;
 	changes_while_flushing = false;
 	guest_vm.mem.epoch = 0x1234;
@@ -443,6 +453,13 @@ static void asked_for(void **state __unused)
 	assert_int_equal(vmx_prepare(&guest), 0);
 	assert_int_equal(timers, 1);
 	assert_int_equal(vmcs[VMCS_ENTRY_INTR_INFO], 0x8000005a);
+	/* What an overflow changes of DEBUGCTL is there for this entry. */
+	setup(NULL);
+	guest.x.base.requests = VCPU_REQ_PMI;
+	assert_int_equal(vmx_prepare(&guest), 0);
+	assert_int_equal(overflows, 1);
+	assert_int_equal(guest.x.dirty, 0);
+	assert_int_equal(vmcs[VMCS_ENTRY_INTR_INFO], 0x8000005b);
 	setup(NULL);
 	irqs[0] = 0x40;
 	guest.x.base.requests = VCPU_REQ_AGAIN;

@@ -9,7 +9,7 @@
 enum apic_register {
 	APIC_ID = 0x20, APIC_TPR = 0x80, APIC_EOI = 0xb0, APIC_SVR = 0xf0, APIC_LVT_TIMER = 0x320,
 	APIC_ICR = 0x300, APIC_ICR_HIGH = 0x310,
-	APIC_LVT_LINT0 = 0x350, APIC_LVT_LINT1 = 0x360, APIC_LVT_ERROR = 0x370,
+	APIC_LVT_PERF = 0x340, APIC_LVT_LINT0 = 0x350, APIC_LVT_LINT1 = 0x360, APIC_LVT_ERROR = 0x370,
 	APIC_TIMER_INITIAL = 0x380, APIC_TIMER_CURRENT = 0x390, APIC_TIMER_DIVIDE = 0x3e0,
 };
 enum {
@@ -120,6 +120,11 @@ void apic_send(uint32_t apic_id, uint8_t vector)
 void apic_nmi_others(void)
 {
 	send(0, ICR_OTHERS | ICR_ASSERT | ICR_NMI);
+}
+
+void apic_open_pmi(void)
+{
+	apic_write(APIC_LVT_PERF, HOST_VEC_PMI);
 }
 
 void apic_send_init(uint32_t apic_id)

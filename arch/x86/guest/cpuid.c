@@ -4,6 +4,8 @@
 #include "socle/cpu/tsc.h"
 #include "socle/cpu/xstate.h"
 #include "socle/guest/cpuid.h"
+#include "socle/guest/lbr.h"
+#include "socle/guest/pmu.h"
 #include "socle/guest/pvclock.h"
 #include "socle/guest/msr.h"
 #include "socle/guest/vcpu.h"
@@ -23,7 +25,7 @@ struct cpuid_policy {
 	enum guest_feature needs; /* without it, the leaf is empty */
 };
 
-enum { LEAF_ARCH_LBR = 0x1c };
+enum { LEAF_PERFMON = 0xa, LEAF_ARCH_LBR = 0x1c, LEAF_PERFMON_AMD = 0x80000022 };
 enum { ALL = 0xffffffff, LEAF_HYPERVISOR = 0x40000000, LEAF_TIMING = 0x40000010 };
 enum { LEAF_XSAVE = 0xd, XSAVE_FIRST = 2, XSAVE_LAST = 12 }; /* subleaves of state components */
 #define B(n) (1u << (n))
@@ -37,6 +39,7 @@ static const struct cpuid_policy policies[] = {
 	{.leaf = 1, .pass = {ALL, 0xffff, 0, 0}, .dynamic = CPUID_DYN_1, .repeats = true},
 	{.leaf = 4, .more = 4, .pass = {CACHE_EAX, ALL, ALL, MASK(2, 0)}}, /* caches on Intel */
 	{.leaf = 7, .dynamic = CPUID_DYN_7},
+	{.leaf = LEAF_PERFMON, .repeats = true},
 	{.leaf = 0xb, .subleaf = 0, .dynamic = CPUID_DYN_B},
 	{.leaf = 0xb, .subleaf = 1, .dynamic = CPUID_DYN_B},
 	{.leaf = LEAF_XSAVE, .dynamic = CPUID_DYN_D0, .needs = GUEST_xsave},
@@ -65,6 +68,7 @@ static const struct cpuid_policy policies[] = {
 	{.leaf = 0x8000001d, .more = 4, .pass = {CACHE_EAX, ALL, ALL, MASK(1, 0)},
 	 .needs = GUEST_topoext},
 	{.leaf = 0x8000001e, .dynamic = CPUID_DYN_1E, .repeats = true, .needs = GUEST_topoext},
+	{.leaf = LEAF_PERFMON_AMD, .repeats = true, .needs = GUEST_perfmon_v2},
 };
 
 static uint8_t *slot_of(struct guest_cpuid *t, uint32_t leaf)
@@ -99,6 +103,13 @@ static struct cpuid cet_component(uint32_t subleaf)
 			      .ecx = 1};
 }
 
+static uint32_t highest_extended(const struct vm_cpu *m)
+{
+	if (cpu_model_has(m, GUEST_perfmon_v2))
+		return LEAF_PERFMON_AMD;
+	return cpu_model_has(m, GUEST_topoext) ? 0x8000001eu : 0x80000008u;
+}
+
 /* Parts of leaves that are neither features nor the host's. */
 static void fix_up(const struct guest_cpuid *t, struct cpuid *r, uint32_t leaf, uint32_t subleaf)
 {
@@ -107,6 +118,10 @@ static void fix_up(const struct guest_cpuid *t, struct cpuid *r, uint32_t leaf, 
 		r->eax = cpu_model_has(&t->model, GUEST_arch_lbr) ? LEAF_ARCH_LBR
 			 : cpu_model_has(&t->model, GUEST_xsave)  ? LEAF_XSAVE
 								  : 0xb;
+		break;
+	case LEAF_PERFMON:
+		if (t->pmu)
+			*r = pmu_offer.intel;
 		break;
 	case LEAF_XSAVE:
 		if (subleaf == 0)
@@ -135,11 +150,13 @@ static void fix_up(const struct guest_cpuid *t, struct cpuid *r, uint32_t leaf, 
 		r->ebx = LAPIC_TIMER_HZ / 1000;
 		break;
 	case 0x80000000:
-		r->eax = MIN(cpuid(0x80000000, 0).eax,
-			     cpu_model_has(&t->model, GUEST_topoext) ? 0x8000001eu : 0x80000008u);
+		r->eax = MIN(cpuid(0x80000000, 0).eax, highest_extended(&t->model));
 		break;
 	case 0x80000001:
 		r->edx &= ~(uint32_t)AMD_ALIASES | cpu_model_bits(&t->model, 1, 0, REG_EDX);
+		break;
+	case LEAF_PERFMON_AMD:
+		r->ebx = pmu_offer.amd.ebx;
 		break;
 	case 0x80000008: /* physical and linear sizes as they are */
 		r->eax &= 0xffff;
@@ -201,7 +218,16 @@ static void add_entry(struct guest_cpuid *t, const struct cpuid_policy *p, uint3
 	t->entries++;
 }
 
-void cpuid_build(struct guest_cpuid *t, const struct vm_cpu *m, unsigned cpus)
+/* Features of the performance counters, and PERF_CAPABILITIES if there would be nothing in it. */
+static void drop_without_counters(struct vm_cpu *m, bool pmu)
+{
+	if (!pmu)
+		cpu_model_drop(m, GUEST_perfctr_core);
+	if (!lbr_offer.perf_capabilities && !(pmu && pmu_offer.perf_capabilities))
+		cpu_model_drop(m, GUEST_pdcm);
+}
+
+void cpuid_build(struct guest_cpuid *t, const struct vm_cpu *m, unsigned cpus, bool pmu)
 {
 	struct vm_cpu host;
 	struct cpuid *d;
@@ -209,6 +235,8 @@ void cpuid_build(struct guest_cpuid *t, const struct vm_cpu *m, unsigned cpus)
 	cpu_model_host(&host);
 	memset(t, 0, sizeof(*t));
 	t->model = *m;
+	t->pmu = pmu;
+	drop_without_counters(&t->model, pmu);
 	t->xcr0 = cpu_model_xcr0(m);
 	t->xss = cpu_model_xss(m);
 	t->cr4 = cpu_model_cr4(m);
@@ -218,7 +246,7 @@ void cpuid_build(struct guest_cpuid *t, const struct vm_cpu *m, unsigned cpus)
 	for (unsigned i = 0; i < ARRAY_SIZE(policies); i++) {
 		const struct cpuid_policy *p = &policies[i];
 
-		if (p->needs != GUEST_none && !cpu_model_has(m, p->needs))
+		if (p->needs != GUEST_none && !cpu_model_has(&t->model, p->needs))
 			continue;
 		for (uint32_t more = 0; more <= p->more; more++)
 			add_entry(t, p, p->subleaf + more, cpus);

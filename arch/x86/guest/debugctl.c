@@ -2,6 +2,7 @@
 /* DEBUGCTL and the registers of last branch records, as far as they make exits. */
 #include "socle/cpu/regs.h"
 #include "socle/guest/lbr.h"
+#include "socle/guest/pmu.h"
 
 struct lbr_offer lbr_offer;
 
@@ -47,12 +48,12 @@ static enum msr_result lbr_write(struct x86_vcpu *v, uint32_t index, uint64_t *s
 	return lbr_has(index) ? lbr_offer.write(v, index, value) : MSR_UNSUPPORTED;
 }
 
-/* SDM vol. 4, table 2-2: the format of the records, and nothing else. */
+/* SDM vol. 4, table 2-2: the format of the records, how counters are written; nothing else. */
 static enum msr_result perf_capabilities_read(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
 					      uint64_t *value)
 {
-	*value = lbr_offer.perf_capabilities;
-	return lbr_offer.perf_capabilities ? MSR_OK : MSR_UNSUPPORTED;
+	*value = lbr_offer.perf_capabilities | (v->pmu ? pmu_offer.perf_capabilities : 0);
+	return *value ? MSR_OK : MSR_UNSUPPORTED;
 }
 
 #define ANY UINT64_MAX

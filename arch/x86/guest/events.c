@@ -98,6 +98,11 @@ void events_timer(struct x86_vcpu *v)
 	source->timer(v);
 }
 
+void events_pmi(struct x86_vcpu *v)
+{
+	source->pmi(v);
+}
+
 void events_init(struct x86_vcpu *v)
 {
 	events_reset(&v->events);

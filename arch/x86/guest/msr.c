@@ -77,7 +77,7 @@ const struct msr_policy *msr_find_name(const char *name, size_t len)
 
 static bool has_handler(uint8_t action)
 {
-	return action == MSR_EMULATED || action == MSR_WHILE_LBR;
+	return action == MSR_EMULATED || action == MSR_WHILE_LBR || action == MSR_COUNTER;
 }
 
 static bool is_sound(const struct msr_policy *p)
@@ -167,7 +167,7 @@ static bool keeps_value(const struct msr_policy *p)
 
 static bool same_need(const struct cpuid_bit *a, const struct cpuid_bit *b)
 {
-	return a->used == b->used &&
+	return a->used == b->used && a->counters == b->counters &&
 	       (!a->used || (a->leaf == b->leaf && a->reg == b->reg && a->bit == b->bit));
 }
 

@@ -3,6 +3,7 @@
  */
 #include "socle/guest/cpuid.h"
 #include "socle/guest/msr.h"
+#include "socle/guest/pmu.h"
 #include "socle/report.h"
 #include "socle/string.h"
 
@@ -18,6 +19,8 @@ static bool has_bit(const struct x86_vcpu *v, const struct cpuid_bit *b)
 
 static bool in_model(const struct x86_vcpu *v, const struct msr_policy *p)
 {
+	if (p->needs.counters && !v->pmu)
+		return false;
 	if (p->needs.feature)
 		return cpuid_guest_has(v->cpuid, p->needs.feature);
 	return !p->needs.used || has_bit(v, &p->needs) || has_bit(v, &p->or_needs);
@@ -52,13 +55,27 @@ static bool offered(const struct x86_vcpu *v, unsigned n, uint32_t index)
 	return (v->msr_access[n] & MSR_OFFERED) && (!p->has || p->has(index));
 }
 
-/* Is the access by @action of the table, in the model, and not denied? */
+/* What an access does in this guest, if it is a counter's. */
+static enum msr_action counter_action(const struct x86_vcpu *v, uint32_t index, bool write)
+{
+	if (!pmu_has(v, index))
+		return MSR_CONSTANT;
+	return pmu_offer.direct(index, write) ? MSR_DIRECT : MSR_EMULATED;
+}
+
+static enum msr_action action_of(const struct x86_vcpu *v, unsigned n, uint32_t index, bool write)
+{
+	const struct msr_policy *p = msr_policy(n);
+	enum msr_action action = write ? p->write : p->read;
+
+	return action == MSR_COUNTER ? counter_action(v, index, write) : action;
+}
+
+/* Is the access by @action in this guest, in the model, and not denied? */
 static bool may(const struct x86_vcpu *v, unsigned n, uint32_t index, bool write,
 		enum msr_action action)
 {
-	const struct msr_policy *p = msr_policy(n);
-
-	return offered(v, n, index) && (write ? p->write : p->read) == action &&
+	return offered(v, n, index) && action_of(v, n, index, write) == action &&
 	       !msr_filter_denies(filter_of(v), index, write ? VM_MSR_WRITE : VM_MSR_READ);
 }
 
@@ -97,11 +114,10 @@ const char *msr_behaviour(const struct x86_vcpu *v, unsigned n, uint32_t index, 
 		[MSR_STORED] = "stored",       [MSR_EMULATED] = "emulated",
 		[MSR_CONSTANT] = "constant",   [MSR_WHILE_LBR] = "recording",
 	};
-	const struct msr_policy *p = msr_policy(n);
 
 	if (!offered(v, n, index))
 		return "unsupported";
 	if (msr_filter_denies(filter_of(v), index, write ? VM_MSR_WRITE : VM_MSR_READ))
 		return "filtered";
-	return texts[write ? p->write : p->read];
+	return texts[action_of(v, n, index, write)];
 }

@@ -204,11 +204,5 @@ static const struct msr_policy table[] = {
 	MSR_ROW_STORED("de_cfg", MSR_DE_CFG, ANY, BIT(1)),
 	MSR_ROW_CONSTANT("p5_mc", MSR_P5_MC_ADDR, 2, 0),
 	MSR_ROW_CONSTANT("misc_enable", MSR_MISC_ENABLE, 1, BIT(0)),
-
-	/* No performance counters: AMD has no CPUID bit to say so, so the legacy ones are dead. */
-	MSR_ROW_CONSTANT("perfevtsel", MSR_PERFEVTSEL0, 4, 0),
-	MSR_ROW_CONSTANT("perfctr", MSR_PERFCTR0, 4, 0),
-	MSR_ROW_CONSTANT("p6_evntsel", MSR_P6_EVNTSEL0, 2, 0),
-	MSR_ROW_CONSTANT("p6_perfctr", 0xc1, 2, 0),
 };
 MSR_POLICIES(table);

@@ -104,7 +104,7 @@ static uint32_t take_requests(struct x86_vcpu *v, uint32_t which)
 static bool wakes(struct x86_vcpu *v)
 {
 	x86_collect(v, take_requests(v, VCPU_REQ_EVENT | VCPU_REQ_TIMER | VCPU_REQ_NMI |
-						VCPU_REQ_AGAIN));
+						VCPU_REQ_AGAIN | VCPU_REQ_PMI));
 	if (v->waits_for_sipi || !events_wakeup(v, v->halted_if))
 		return false;
 	v->halted = false;

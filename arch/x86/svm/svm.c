@@ -8,6 +8,7 @@
 #include "socle/guest/cpuid.h"
 #include "socle/guest/lbr.h"
 #include "socle/guest/msr.h"
+#include "socle/guest/pmu.h"
 #include "socle/report.h"
 #include "socle/string.h"
 #include "svm.h"
@@ -72,6 +73,7 @@ static status_t svm_cpu_on(void)
 	msr_write(MSR_VM_HSAVE_PA, cpu->host_area_pa);
 	vmsave(cpu->host_area_pa + PAGE_SIZE);
 	svm_lbr_cpu_on(cpu->id == 0);
+	svm_pmu_cpu_on(cpu->id == 0);
 	if (cpu->id)
 		return 0;
 	/* With shadow stacks, VMRUN and #VMEXIT switch their state always. */
@@ -84,9 +86,10 @@ static const char *svm_features(void)
 {
 	static char text[80];
 
-	format(text, sizeof(text), "%s%s%s%s", cpu_has(CPU_SVM_NRIPS) ? ", next RIP" : "",
+	format(text, sizeof(text), "%s%s%s%s%s", cpu_has(CPU_SVM_NRIPS) ? ", next RIP" : "",
 	       cpu_has(CPU_SVM_CLEAN) ? ", clean bits" : "",
-	       cpu_has(CPU_SVM_FLUSH_ASID) ? ", flush by ASID" : "", lbr_offered() ? ", LBR" : "");
+	       cpu_has(CPU_SVM_FLUSH_ASID) ? ", flush by ASID" : "", lbr_offered() ? ", LBR" : "",
+	       pmu_offered() ? ", PMU" : "");
 	return text;
 }
 
@@ -112,16 +115,19 @@ static struct x86_vcpu *svm_vcpu_create(struct vm *vm, unsigned id)
  * What makes an exit. CR0, CR3, DR0-7, FS, GS, SYSCALL registers and RDTSC do not, nor does CR4
  * with the default CPU model.
  */
-static void set_intercepts(struct vmcb *c, const struct guest_cpuid *cpuid)
+static void set_intercepts(struct vmcb *c, const struct x86_vcpu *v)
 {
+	const struct guest_cpuid *cpuid = v->cpuid;
+
 	enum { CR8_READ = BIT(8), CR4_WRITE = BIT(20), CR8_WRITE = BIT(24) };
 
 	c->intercept_cr = CR8_READ | CR8_WRITE | (cpuid->hides_cr4 ? CR4_WRITE : 0);
 	/* #DB and #AC: a guest can make their delivery recur for ever inside the CPU. */
 	c->intercept_exc = BIT(VEC_DB) | BIT(VEC_AC) | BIT(VEC_MC);
-	c->intercept3 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_INIT | INTERCEPT_RDPMC |
-			INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT | INTERCEPT_INVLPGA |
-			INTERCEPT_IOIO | INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
+	c->intercept3 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_INIT |
+			(v->pmu ? 0 : INTERCEPT_RDPMC) | INTERCEPT_CPUID | INTERCEPT_INVD |
+			INTERCEPT_HLT | INTERCEPT_INVLPGA | INTERCEPT_IOIO | INTERCEPT_MSR |
+			INTERCEPT_SHUTDOWN;
 	c->intercept4 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE |
 			INTERCEPT_STGI | INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_WBINVD |
 			INTERCEPT_MONITOR | INTERCEPT_MWAIT | INTERCEPT_MWAIT_ARMED |
@@ -155,7 +161,7 @@ static void svm_vcpu_reset(struct x86_vcpu *v, bool init)
 	struct svm_lbr kept = svm_lbr_get(s);
 
 	clear_vmcb(c, init);
-	set_intercepts(c, v->cpuid);
+	set_intercepts(c, v);
 	c->iopm_pa = svm_iopm_pa;
 	svm_lbr_reset(s, init ? &kept : NULL);
 	c->tsc_offset = v->tsc_offset;
@@ -227,6 +233,8 @@ static enum vcpu_leave svm_run(struct vcpu *b)
 	if (!x86_vcpu_awake(&s->x))
 		return VCPU_LEAVE_HALTED;
 	context_load(&s->x);
+	if (unlikely(s->x.pmu))
+		pmu_switch_to(&s->x);
 	notice_removals(s);
 	svm_intercept_pause(s);
 	s->vmcb->clean = 0;
@@ -247,6 +255,7 @@ static enum vcpu_leave svm_run(struct vcpu *b)
 	cpu_double_fault_stack(true);
 	interrupts_disable();
 	stgi();
+	pmu_left(&s->x);
 	return leave - 1;
 }
 
@@ -254,6 +263,7 @@ static enum vcpu_leave svm_run(struct vcpu *b)
 static void svm_release(struct vcpu *b)
 {
 	context_release(x86_vcpu(b));
+	pmu_release(x86_vcpu(b));
 }
 
 static void svm_set_pat(struct x86_vcpu *v, uint64_t pat)

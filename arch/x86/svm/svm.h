@@ -111,6 +111,9 @@ void svm_lbr_set_debugctl(struct svm_vcpu *s, uint64_t value);
 struct svm_lbr svm_lbr_get(struct svm_vcpu *s);
 void svm_lbr_reset(struct svm_vcpu *s, const struct svm_lbr *kept);
 
+/* Performance counters (pmu.c): the probe, on the boot CPU, and turning them off for us. */
+void svm_pmu_cpu_on(bool boot);
+
 /* "cpuid" for exit code 0x72; "" where there is none. */
 const char *svm_exit_name(uint64_t code);
 

@@ -113,6 +113,7 @@ static bool choose(char *why, size_t size)
 	vmx_caps.apicv = false;
 	if (vendor_apicv != APICV_OFF && vmx_apicv_offered(caps[SET_PRIMARY], caps[SET_SECONDARY]))
 		vmx_use_apicv(true);
+	vmx_caps.pmu_exit = vmx_pmu_exit_controls(caps[SET_ENTRY], caps[SET_EXIT]);
 	vmx_caps.cet = vmx_cet_usable(caps[SET_ENTRY], caps[SET_EXIT]);
 	return true;
 }

@@ -99,7 +99,7 @@ void vmx_flush(struct vmx_vcpu *s)
 	guest_mem_seen(mem, epoch);
 }
 
-enum { EVENTFUL = VCPU_REQ_EVENT | VCPU_REQ_NMI | VCPU_REQ_TIMER | VCPU_REQ_AGAIN };
+enum { EVENTFUL = VCPU_REQ_EVENT | VCPU_REQ_NMI | VCPU_REQ_TIMER | VCPU_REQ_AGAIN | VCPU_REQ_PMI };
 
 /*
  * In TSC ticks: as long as it takes to wait for somebody who runs, or much less if who is waited
@@ -153,6 +153,9 @@ again:
 	/* The CPU knows when an IRET unblocked NMIs. */
 	s->x.events.nmi_blocked = blocking & BLOCKING_NMI;
 	x86_collect(&s->x, requests);
+	/* An overflow may have ended the recording of branches. */
+	if (unlikely(requests & VCPU_REQ_PMI) && s->x.dirty)
+		vmx_write_back(s);
 	if (s->apic_page)
 		vmx_apicv_prepare(s);
 	window.nmis = !(blocking & (BLOCKING_STI | BLOCKING_MOV_SS));

@@ -335,8 +335,6 @@ void vmx_lbr_cpu_on(bool boot)
 	if (cpu_has(CPU_PDCM))
 		(void)!msr_read_safe(MSR_PERF_CAPABILITIES, &capabilities);
 	why = probe(capabilities & FORMAT);
-	if (why || own.arch)
-		cpu_model_withhold(GUEST_pdcm);
 	if (why || !own.arch)
 		cpu_model_withhold(GUEST_arch_lbr);
 	if (why) {

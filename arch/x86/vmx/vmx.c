@@ -9,6 +9,7 @@
 #include "socle/guest/cpuid.h"
 #include "socle/guest/lbr.h"
 #include "socle/guest/msr.h"
+#include "socle/guest/pmu.h"
 #include "socle/report.h"
 #include "socle/string.h"
 #include "vmx.h"
@@ -92,6 +93,7 @@ static status_t vmx_cpu_on(void)
 	if (!vmxon(cpu->host_area_pa))
 		return -S_IO;
 	vmx_lbr_cpu_on(cpu->id == 0);
+	vmx_pmu_cpu_on(cpu->id == 0);
 	if (cpu->id)
 		return 0;
 	withhold_features();
@@ -109,9 +111,9 @@ static const char *vmx_features(void)
 {
 	static char text[80];
 
-	format(text, sizeof(text), ", VPID%s%s%s", vmx_caps.apicv ? ", APIC virtualization" : "",
+	format(text, sizeof(text), ", VPID%s%s%s%s", vmx_caps.apicv ? ", APIC virtualization" : "",
 	       vmx_caps.pin & PIN_PREEMPTION_TIMER ? ", preemption timer" : "",
-	       lbr_offered() ? ", LBR" : "");
+	       lbr_offered() ? ", LBR" : "", pmu_offered() ? ", PMU" : "");
 	return text;
 }
 
@@ -234,13 +236,14 @@ static void write_controls(struct vmx_vcpu *s)
 {
 	struct x86_vcpu *v = &s->x;
 
-	s->primary = vmx_caps.primary;
+	s->primary = vmx_caps.primary & ~(v->pmu ? (uint32_t)PRIMARY_RDPMC : 0);
 	s->secondary = secondary_controls(v);
-	s->entry = vmx_caps.entry | vmx_cet_entry_control(v);
+	s->entry = vmx_caps.entry | vmx_cet_entry_control(v) | vmx_pmu_entry_control(v);
 	vmwrite(VMCS_PIN_CONTROLS, vmx_caps.pin);
 	vmwrite(VMCS_PRIMARY_CONTROLS, s->primary);
 	vmwrite(VMCS_SECONDARY_CONTROLS, s->secondary);
-	vmwrite(VMCS_EXIT_CONTROLS, vmx_caps.exit | vmx_cet_exit_control(v));
+	vmwrite(VMCS_EXIT_CONTROLS,
+		vmx_caps.exit | vmx_cet_exit_control(v) | vmx_pmu_exit_control(v));
 	vmwrite(VMCS_ENTRY_CONTROLS, s->entry);
 	/* #DB and #AC: a guest can make their delivery recur for ever inside the CPU. */
 	vmwrite(VMCS_EXCEPTION_BITMAP, BIT(VEC_DB) | BIT(VEC_AC) | BIT(VEC_MC));
@@ -325,6 +328,7 @@ static void vmx_vcpu_reset(struct x86_vcpu *v, bool init)
 	vmx_switch_reset(s, init);
 	s->apic_mode = 0;
 	vmx_lbr_reset(s, init);
+	vmx_pmu_reset(s, init);
 	write_controls(s);
 	write_guest_state(s);
 	if (!init)
@@ -346,10 +350,13 @@ static enum vcpu_leave vmx_run(struct vcpu *b)
 		vmx_flush(s);
 	vmx_switch_to(s);
 	vmx_lbr_switch_to(s);
+	if (unlikely(s->x.pmu))
+		pmu_switch_to(&s->x);
 	vmx_watch_spinning(s);
 	leave = vmx_prepare(s);
 	if (!leave)
 		leave = vmx_run_loop(s);
+	pmu_left(&s->x);
 	return leave - 1;
 }
 
@@ -361,6 +368,7 @@ static void vmx_release(struct vcpu *b)
 	context_release(&s->x);
 	vmx_switch_release(s);
 	vmx_lbr_release(s);
+	pmu_release(&s->x);
 	if (!vmclear(s->vmcs_pa))
 		panic("VMCLEAR refused %#llx", (unsigned long long)s->vmcs_pa);
 	s->launched = false;

@@ -74,6 +74,7 @@ struct vmx_caps {
 	uint32_t pin, primary, secondary, exit, entry;
 	uint64_t eptp_bits; /* of an EPT pointer, beside the address */
 	bool apicv;	    /* all that APIC virtualization needs is there, and it is used */
+	uint32_t pmu_exit;  /* exit controls that switch IA32_PERF_GLOBAL_CTRL; 0: cannot be */
 	bool cet;	    /* S_CET, SSP and INTERRUPT_SSP_TABLE can be switched */
 };
 extern struct vmx_caps vmx_caps;
@@ -197,6 +198,17 @@ void vmx_cet_write_host_state(void);
 void vmx_cet_reset(struct vmx_vcpu *s);
 uint64_t vmx_ssp_table(struct x86_vcpu *v);
 void vmx_set_ssp_table(struct x86_vcpu *v, uint64_t address);
+
+/*
+ * Performance counters (pmu.c): exit controls for them, of those of the capabilities, 0 if they do
+ * not suffice; the probe, on the boot CPU, and turning them off for us; the controls of @v's VMCS;
+ * and a reset, its VMCS being current.
+ */
+uint32_t vmx_pmu_exit_controls(uint64_t entry, uint64_t exit);
+void vmx_pmu_cpu_on(bool boot);
+uint32_t vmx_pmu_entry_control(const struct x86_vcpu *v);
+uint32_t vmx_pmu_exit_control(const struct x86_vcpu *v);
+void vmx_pmu_reset(struct vmx_vcpu *s, bool init);
 
 /* "cpuid" for reason 10; "" where there is none. */
 const char *vmx_exit_name(uint32_t reason);

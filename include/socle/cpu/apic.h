@@ -29,6 +29,9 @@ void apic_send(uint32_t apic_id, uint8_t vector);
 /* An NMI to all CPUs but this one. */
 void apic_nmi_others(void);
 
+/* Lets HOST_VEC_PMI come, of this CPU's performance counters; Intel's APIC masks it each time. */
+void apic_open_pmi(void);
+
 /* INIT, and a start-up IPI for real-mode code at @page * 4096, to a CPU that does not run yet. */
 void apic_send_init(uint32_t apic_id);
 void apic_send_startup(uint32_t apic_id, uint8_t page);

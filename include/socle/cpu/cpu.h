@@ -14,6 +14,7 @@ enum host_vector {
 	HOST_VEC_CLOCK = 0x31,	  /* periodic interrupt of the real-time clock, in emulators */
 	HOST_VEC_TIMER = 0xf0,	  /* local APIC timer */
 	HOST_VEC_KICK = 0xf1,	  /* look at your requests */
+	HOST_VEC_PMI = 0xf2,	  /* a guest's performance counter overflowed */
 	HOST_VEC_SPURIOUS = 0xff, /* local APIC */
 };
 

@@ -13,7 +13,7 @@ struct x86_vcpu;
 /* The rate of a guest's local APIC timer before its divider, published in CPUID 0x40000010. */
 #define LAPIC_TIMER_HZ 1000000000ull
 
-enum { CPUID_LEAVES = 32, CPUID_ENTRIES = 64 };
+enum { CPUID_LEAVES = 64, CPUID_ENTRIES = 64 };
 
 /* Parts of a leaf that depend on the vCPU's state at the time it is read. */
 enum cpuid_dynamic {
@@ -44,6 +44,7 @@ struct guest_cpuid {
 	uint8_t extended[CPUID_LEAVES];	  /* 0x80000000 + n */
 	unsigned entries;		  /* used */
 	struct vm_cpu model;
+	bool pmu;	    /* performance counters */
 	uint64_t xcr0, xss; /* bits of XCR0 and IA32_XSS that the guest may set */
 	uint64_t cr4;	    /* likewise */
 	bool hides_cr4;	    /* some of CR4 are missing that the default model has */
@@ -51,9 +52,10 @@ struct guest_cpuid {
 
 /*
  * Builds the table for a VM with @cpus vCPUs of the model @m, which the host must have, from the
- * host's CPUID and the policy.
+ * host's CPUID and the policy. @pmu: it has performance counters; else the features that belong to
+ * them go.
  */
-void cpuid_build(struct guest_cpuid *table, const struct vm_cpu *m, unsigned cpus);
+void cpuid_build(struct guest_cpuid *table, const struct vm_cpu *m, unsigned cpus, bool pmu);
 
 /* What the guest's CPUID returns now. */
 struct cpuid cpuid_guest(struct x86_vcpu *v, uint32_t leaf, uint32_t subleaf);

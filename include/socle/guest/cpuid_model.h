@@ -124,6 +124,7 @@ enum guest_feature_flags {
 	X(fma4, 0x80000001, 0, ECX, 16, 0, GUEST_avx)                     \
 	X(tbm, 0x80000001, 0, ECX, 21, 0)                                 \
 	X(topoext, 0x80000001, 0, ECX, 22, 0)                             \
+	X(perfctr_core, 0x80000001, 0, ECX, 23, 0)                        \
 	X(syscall, 0x80000001, 0, EDX, 11, GF_BASE | GF_FIXED)            \
 	X(nx, 0x80000001, 0, EDX, 20, GF_BASE | GF_FIXED)                 \
 	X(mmxext, 0x80000001, 0, EDX, 22, 0)                              \
@@ -134,7 +135,8 @@ enum guest_feature_flags {
 	X(3dnowext, 0x80000001, 0, EDX, 30, 0, GUEST_3dnow)               \
 	X(3dnow, 0x80000001, 0, EDX, 31, 0)                               \
 	X(constant_tsc, 0x80000007, 0, EDX, 8, 0)                         \
-	X(clzero, 0x80000008, 0, EBX, 0, 0)
+	X(clzero, 0x80000008, 0, EBX, 0, 0)                               \
+	X(perfmon_v2, 0x80000022, 0, EAX, 0, 0, GUEST_perfctr_core)
 
 enum guest_feature {
 	GUEST_none,

@@ -49,6 +49,7 @@ struct x86_irq_source {
 	uint8_t (*accept)(struct x86_vcpu *v, int pending);  /* takes it; its vector */
 	void (*requeue)(struct x86_vcpu *v, uint8_t vector); /* not delivered: requests it again */
 	void (*timer)(struct x86_vcpu *v);		     /* its timer may have expired */
+	void (*pmi)(struct x86_vcpu *v);		     /* a counter of its overflowed */
 	void (*init)(struct x86_vcpu *v);		     /* goes into the state after INIT */
 	uint8_t (*startup)(struct x86_vcpu *v);		     /* vector of the last start-up IPI */
 };
@@ -74,12 +75,13 @@ void events_requeue(struct x86_vcpu *v);
 void events_nmi(struct x86_events *e);
 
 /*
- * What the owner does about requests before it looks for events: VCPU_REQ_TIMER, VCPU_REQ_INIT
- * (forgets all events, too), and VCPU_REQ_STARTUP of a vCPU that waits for it. The last returns
- * the vector: execution starts at physical address @vector << 12 (SDM vol. 3, 9.4.4). The first
- * may set VCPU_REQ_AGAIN.
+ * What the owner does about requests before it looks for events: VCPU_REQ_TIMER, VCPU_REQ_PMI,
+ * VCPU_REQ_INIT (forgets all events, too), and VCPU_REQ_STARTUP of a vCPU that waits for it. The
+ * last returns the vector: execution starts at physical address @vector << 12 (SDM vol. 3, 9.4.4).
+ * The first two may set VCPU_REQ_AGAIN.
  */
 void events_timer(struct x86_vcpu *v);
+void events_pmi(struct x86_vcpu *v);
 void events_init(struct x86_vcpu *v);
 uint8_t events_startup(struct x86_vcpu *v);
 

@@ -19,6 +19,7 @@ enum msr_action {
 	MSR_EMULATED, /* a handler */
 	MSR_CONSTANT, /* reads the reset value; as a write: ignored */
 	MSR_WHILE_LBR, /* direct while the guest records branches, else a handler; no value is kept */
+	MSR_COUNTER, /* with `pmu = on` direct where it can be, else a handler; without: 0, ignored */
 };
 
 /* What becomes of a value that is kept for the guest when its vCPU gets an INIT. */
@@ -56,6 +57,7 @@ struct cpuid_bit {
 	uint8_t bit;
 	bool used;	 /* false: always there */
 	uint8_t feature; /* enum guest_feature: needed instead of the above; 0: none */
+	bool counters;	 /* needed besides: `pmu = on` */
 };
 #define NEEDS(l, r, b)                                            \
 	{                                                         \
@@ -79,7 +81,7 @@ struct msr_policy {
 	uint64_t reset;		     /* value at reset */
 	uint8_t at_init;	     /* enum msr_at_init */
 	bool (*has)(uint32_t index); /* which of the registers this CPU has; NULL: all */
-	msr_read_fn rd;		     /* MSR_EMULATED, MSR_WHILE_LBR */
+	msr_read_fn rd;		     /* MSR_EMULATED, MSR_WHILE_LBR, MSR_COUNTER */
 	msr_write_fn wr;	     /* likewise */
 };
 

@@ -11,6 +11,7 @@
 #include "socle/kernel/vm.h"
 
 struct lapic;
+struct x86_pmu;
 struct msr_policy;
 
 /*
@@ -101,6 +102,7 @@ struct x86_vcpu {
 	uint64_t xss;		       /* IA32_XSS: also in the CPU while it is loaded there */
 	uint64_t cet[CET_REGISTERS];   /* likewise, by enum cet_kept: see cet.h */
 	void *fpu;		       /* XSAVE or FXSAVE area, used while not loaded */
+	struct x86_pmu *pmu;	       /* performance counters; NULL: it has none; see pmu.h */
 	bool waits_for_sipi;	       /* after INIT */
 	bool halted;		       /* executed HLT, and no event has come since */
 	bool halted_if;		       /* with interrupts enabled */
@@ -214,6 +216,9 @@ static __always_inline struct fetch_window *fetch_window(struct x86_vcpu *v, uin
 /* Closes all windows: a page may have been taken away, or its mapping changed. */
 void fetch_close(struct x86_vcpu *v);
 
+/* What the owner does about VCPU_REQ_PMI. May change DEBUGCTL in the register cache. */
+void pmu_deliver(struct x86_vcpu *v);
+
 /* Puts the vendor-neutral part of @v into its power-on state. */
 void x86_vcpu_reset(struct x86_vcpu *v);
 
@@ -251,11 +256,13 @@ static __always_inline bool x86_take_requests(struct x86_vcpu *v, uint32_t *requ
 /* What of @requests, which were just taken, is served before events are looked for. */
 static __always_inline uint32_t x86_collect(struct x86_vcpu *v, uint32_t requests)
 {
-	if (unlikely(requests & (VCPU_REQ_NMI | VCPU_REQ_TIMER | VCPU_REQ_AGAIN))) {
+	if (unlikely(requests & (VCPU_REQ_NMI | VCPU_REQ_TIMER | VCPU_REQ_AGAIN | VCPU_REQ_PMI))) {
 		if (requests & VCPU_REQ_NMI)
 			events_nmi(&v->events);
 		if (requests & VCPU_REQ_TIMER)
 			events_timer(v);
+		if (requests & VCPU_REQ_PMI)
+			pmu_deliver(v);
 		requests |= VCPU_REQ_EVENT;
 	}
 	return requests;

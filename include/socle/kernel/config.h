@@ -77,11 +77,22 @@ struct vm_settings {
 	bool autostart;	     /* starts at boot */
 	uint16_t debug_exit; /* port of the debug-exit device; 0: none */
 	bool rng;	     /* has an entropy device */
+	bool pmu;	     /* performance counters, on CPUs of its own */
 	bool test_device;    /* port 0xe4, by which a test guest has its own pages moved */
 	enum vm_on_exit on_exit;
 	struct vm_msr_filter msr;
 	unsigned line; /* of its section header in socle.conf */
 };
+
+/* Number of CPUs in a set. */
+static inline unsigned cpuset_count(uint64_t set)
+{
+	unsigned n = 0;
+
+	for (; set; set &= set - 1)
+		n++;
+	return n;
+}
 
 /* Finds a boot module by name, NULL if there is none. */
 const struct boot_module *boot_module_find(const char *name);

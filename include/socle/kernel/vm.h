@@ -43,9 +43,10 @@ enum vcpu_request {
 	VCPU_REQ_STARTUP = BIT(6), /* a start-up IPI arrived */
 	VCPU_REQ_AGAIN = BIT(7),   /* look for events after the next exit; only by its own CPU */
 	VCPU_REQ_CONTENDED = BIT(8), /* another waits for its CPU since a moment ago; likewise */
+	VCPU_REQ_PMI = BIT(9), /* a performance counter overflowed */
 	/* Those that a sleeping vCPU is to look at. */
 	VCPU_REQ_WAKING = VCPU_REQ_EVENT | VCPU_REQ_TIMER | VCPU_REQ_NMI | VCPU_REQ_INIT |
-			  VCPU_REQ_STARTUP,
+			  VCPU_REQ_STARTUP | VCPU_REQ_PMI,
 };
 
 enum vcpu_state {
