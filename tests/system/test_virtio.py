@@ -5,17 +5,8 @@ import re
 import pytest
 
 from emulators import BOCHS_RYZEN, BOCHS_SKYLAKE_X, QEMU_MAX
-from machine import LINUX, LINUX_MODULES, Machine, conf, make_iso
-from test_linux import BOCHS_NEEDS, BRIEF, bad_lines
-
-
-def boot(settings, target=QEMU_MAX):
-    needs = BOCHS_NEEDS.get(target, {})
-    cmdline = LINUX["cmdline"] if target is QEMU_MAX else BRIEF
-    iso = make_iso(conf(("linux", {**LINUX, "memory": "128M", "cmdline": cmdline,
-                                   **needs.get("settings", {}), **settings})), LINUX_MODULES,
-                   options=needs.get("options", ""))
-    return Machine.boot(iso, on=target)
+from machine import LINUX
+from test_linux import BRIEF, bad_lines, boot
 
 
 def looks_random(data):
@@ -51,7 +42,8 @@ def entropy(machine):
 @pytest.mark.parametrize("target", [QEMU_MAX, BOCHS_RYZEN, BOCHS_SKYLAKE_X], ids=lambda t: t.name)
 def test_rng(target):
     """Linux' virtio_rng takes the device, and what it gives looks random."""
-    with boot({"rng": "yes"}, target) as machine:
+    cmdline = LINUX["cmdline"] if target is QEMU_MAX else BRIEF
+    with boot("128M", cmdline, {"rng": "yes"}, on=target) as machine:
         machine.login()
         assert machine.shell("cat /sys/class/misc/hw_random/rng_current").strip() == "virtio_rng.0"
         first, second = entropy(machine), entropy(machine)
@@ -69,7 +61,7 @@ def test_rng(target):
 
 def test_rng_by_line():
     """The same without messages: by INTx. And the device survives that its driver goes and comes."""
-    with boot({"rng": "yes", "cmdline": LINUX["cmdline"] + " pci=nomsi"}) as machine:
+    with boot("128M", LINUX["cmdline"] + " pci=nomsi", {"rng": "yes"}) as machine:
         machine.login()
         assert "virtio" in machine.shell("grep IO-APIC.*17-fasteoi /proc/interrupts")
         assert not looks_random(entropy(machine)) or not looks_random(entropy(machine))
@@ -81,6 +73,6 @@ def test_rng_by_line():
 
 def test_no_device():
     """Without the key there is none."""
-    with boot({}) as machine:
+    with boot("128M") as machine:
         machine.login()
         assert machine.shell("ls /sys/bus/pci/devices").split() == ["0000:00:00.0"]

@@ -157,7 +157,8 @@ void vq_start(struct virtio *v, struct vq *q, unsigned index, uint16_t vector)
 {
 	memset(q, 0, sizeof(*q));
 	virtio_set(v, VIRTIO_PCI_COMMON_Q_SELECT, 2, index);
-	virtio_set(v, VIRTIO_PCI_COMMON_Q_SIZE, 2, VQ_SIZE);
+	q->size = (uint16_t)MIN(virtio_get(v, VIRTIO_PCI_COMMON_Q_SIZE, 2), (uint32_t)VQ_MAX);
+	virtio_set(v, VIRTIO_PCI_COMMON_Q_SIZE, 2, q->size);
 	virtio_set(v, VIRTIO_PCI_COMMON_Q_MSIX, 2, vector);
 	set_address(v, VIRTIO_PCI_COMMON_Q_DESCLO, q->desc);
 	set_address(v, VIRTIO_PCI_COMMON_Q_AVAILLO, &q->avail);
@@ -168,13 +169,13 @@ void vq_start(struct virtio *v, struct vq *q, unsigned index, uint16_t vector)
 void vq_describe(struct vq *q, unsigned i, uint64_t addr, uint32_t len, uint16_t flags,
 		 uint16_t next)
 {
-	q->desc[i % VQ_SIZE] =
+	q->desc[i % q->size] =
 		(struct vring_desc){.addr = addr, .len = len, .flags = flags, .next = next};
 }
 
 void vq_offer(struct vq *q, uint16_t head)
 {
-	q->avail.ring[q->avail.idx % VQ_SIZE] = head;
+	q->avail.ring[q->avail.idx % q->size] = head;
 	__atomic_store_n(&q->avail.idx, q->avail.idx + 1, __ATOMIC_SEQ_CST);
 }
 

@@ -10,8 +10,7 @@
 #include <linux/virtio_ring.h>
 #include "rt.h"
 
-/* QEMU's entropy device has no more. */
-enum { VQ_SIZE = 8 };
+enum { VQ_MAX = 64 };
 
 /* PCI configuration by ports, of function 0 of @slot. */
 uint32_t pci_read(unsigned slot, unsigned offset);
@@ -46,19 +45,28 @@ uint64_t virtio_offered(struct virtio *v);
 /* Reset, and negotiation up to FEATURES_OK with what is in @wanted and offered; false: refused. */
 bool virtio_begin(struct virtio *v, uint64_t wanted);
 
-/* A queue of VQ_SIZE entries, as it lies in memory. */
+/* A queue as it lies in memory; events follow the last entry that is used. */
 struct vq {
-	struct vring_desc desc[VQ_SIZE];
+	struct vring_desc desc[VQ_MAX];
 	struct {
-		uint16_t flags, idx, ring[VQ_SIZE], used_event;
+		uint16_t flags, idx, ring[VQ_MAX + 1];
 	} avail;
 	struct {
 		uint16_t flags, idx;
-		struct vring_used_elem ring[VQ_SIZE];
-		uint16_t avail_event;
+		struct vring_used_elem ring[VQ_MAX + 1];
 	} used __aligned(4);
+	uint16_t size; /* VQ_MAX, or less if the device has no more */
 	uint16_t seen; /* used entries that were taken */
 } __aligned(16);
+
+static inline uint16_t *vq_used_event(struct vq *q)
+{
+	return &q->avail.ring[q->size];
+}
+static inline uint16_t vq_avail_event(const struct vq *q)
+{
+	return (uint16_t)q->used.ring[q->size].id;
+}
 
 /* Clears @q and makes it queue @index of the device, before DRIVER_OK. */
 void vq_start(struct virtio *v, struct vq *q, unsigned index, uint16_t vector);
