@@ -176,7 +176,7 @@ void fair_move_in(struct fair_queue *q, struct fair_entity *e, uint64_t now)
 }
 
 /* Those whose cap lets them run again wait for a CPU, without credit for having been stopped. */
-static void release(struct fair_queue *q, uint64_t now)
+static __noinline void release(struct fair_queue *q, uint64_t now)
 {
 	while (q->capped.count && q->capped.slots[0].key <= now) {
 		struct fair_entity *e = q->capped.slots[0].entity;
@@ -258,14 +258,11 @@ void fair_swap(struct fair_queue *q, struct fair_entity *e, struct fair_entity *
 	uint64_t vtime = e->vtime, remainder = e->remainder;
 
 	ASSERT(e->group == other->group && e->weight == other->weight);
-	fair_heap_remove(&q->waiting, e);
-	fair_heap_remove(&q->waiting, other);
+	fair_heap_swap(&q->waiting, e, other);
 	e->vtime = other->vtime;
 	e->remainder = other->remainder;
 	other->vtime = vtime;
 	other->remainder = remainder;
-	fair_heap_add(&q->waiting, e, e->vtime);
-	fair_heap_add(&q->waiting, other, other->vtime);
 }
 
 uint64_t fair_preempt_in(const struct fair_queue *q, const struct fair_entity *woken,

@@ -47,12 +47,23 @@ void fair_heap_add(struct fair_heap *h, struct fair_entity *e, uint64_t key)
 void fair_heap_remove(struct fair_heap *h, struct fair_entity *e)
 {
 	unsigned i = e->slot;
-	struct fair_slot last = h->slots[--h->count];
+	struct fair_slot last;
 
-	if (last.entity == e)
+	if (i == --h->count)
 		return;
+	last = h->slots[h->count];
 	if (i > 0 && vtime_before(last.key, h->slots[(i - 1) / 2].key))
 		sift_up(h, i, last);
 	else
 		sift_down(h, i, last);
+}
+
+void fair_heap_swap(struct fair_heap *h, struct fair_entity *e, struct fair_entity *other)
+{
+	unsigned slot = e->slot;
+
+	h->slots[slot].entity = other;
+	h->slots[other->slot].entity = e;
+	e->slot = other->slot;
+	other->slot = slot;
 }

@@ -50,4 +50,7 @@ void fair_cap_return(struct fair_entity *e);
 void fair_heap_add(struct fair_heap *h, struct fair_entity *e, uint64_t key);
 void fair_heap_remove(struct fair_heap *h, struct fair_entity *e);
 
+/* Each gets the key and the place of the other. */
+void fair_heap_swap(struct fair_heap *h, struct fair_entity *e, struct fair_entity *other);
+
 #endif

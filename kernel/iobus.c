@@ -106,11 +106,11 @@ static uint8_t read_byte(struct io_region *r, struct vcpu *v, uint32_t offset)
 
 uint32_t io_port_read(struct io_bus *bus, struct vcpu *v, uint16_t port, unsigned size)
 {
-	struct io_region *r = io_port_region(bus, port, size);
-	uint32_t value = 0;
+	uint32_t offset, value = 0;
+	struct io_region *r = io_port_region(bus, port, size, &offset);
 
 	if (likely(r))
-		return io_region_read(r, v, port - (uint32_t)r->base, size);
+		return io_region_read(r, v, offset, size);
 	for (unsigned i = 0; i < size; i++) {
 		uint16_t at = port + i;
 
@@ -129,10 +129,11 @@ static void write_byte(struct io_region *r, struct vcpu *v, uint32_t offset, uin
 
 void io_port_write(struct io_bus *bus, struct vcpu *v, uint16_t port, unsigned size, uint32_t value)
 {
-	struct io_region *r = io_port_region(bus, port, size);
+	uint32_t offset;
+	struct io_region *r = io_port_region(bus, port, size, &offset);
 
 	if (likely(r)) {
-		io_region_write(r, v, port - (uint32_t)r->base, size, value);
+		io_region_write(r, v, offset, size, value);
 		return;
 	}
 	for (unsigned i = 0; i < size; i++) {

@@ -19,6 +19,7 @@ static struct stock {
 	struct spinlock lock;	      /* guards what follows */
 	unsigned pages, blocks;	      /* used entries of page[] and block[] */
 	unsigned scrubbed;	      /* pages of @scrub that are zeroed */
+	bool dirty;		      /* page[] may have dirty ones; those freed are not */
 	uint64_t scrub;		      /* block that this CPU zeroes when idle; 0: none begun */
 	uint64_t block[STOCK_BLOCKS]; /* clean ones only */
 	uint64_t page[STOCK_PAGES];   /* maybe with POOL_DIRTY; the last freed is the first taken */
@@ -114,6 +115,12 @@ uint64_t stock_take_run(unsigned count)
 	return pa;
 }
 
+static void refill(struct stock *s)
+{
+	s->pages = pool_take_pages(s->page, STOCK_BATCH);
+	s->dirty = true;
+}
+
 uint64_t stock_take_page(void)
 {
 	struct stock *s = open_stock();
@@ -121,7 +128,7 @@ uint64_t stock_take_page(void)
 
 	if (s) {
 		if (unlikely(!s->pages))
-			s->pages = pool_take_pages(s->page, STOCK_BATCH);
+			refill(s);
 		if (s->pages)
 			page = s->page[--s->pages];
 		spin_unlock(&s->lock);
@@ -234,19 +241,27 @@ static bool scrub_block(struct stock *s)
 	return true;
 }
 
+/* With the lock of @s: a page that waits in it; false if all of them are clean. */
+static bool scrub_page(struct stock *s)
+{
+	if (!s->dirty)
+		return false;
+	for (unsigned i = s->pages; i-- > 0;)
+		if (s->page[i] & POOL_DIRTY) {
+			s->page[i] = pool_clean(s->page[i], PAGE_SIZE);
+			return true;
+		}
+	s->dirty = false;
+	return false;
+}
+
 bool frames_scrub_some(void)
 {
 	struct stock *s = &stocks[cpu_index()];
 	bool done;
 
 	spin_lock(&s->lock);
-	for (unsigned i = s->pages; i-- > 0;)
-		if (s->page[i] & POOL_DIRTY) {
-			s->page[i] = pool_clean(s->page[i], PAGE_SIZE);
-			spin_unlock(&s->lock);
-			return true;
-		}
-	done = scrub_block(s);
+	done = scrub_page(s) || scrub_block(s);
 	spin_unlock(&s->lock);
 	return done;
 }

@@ -23,20 +23,27 @@ void lapic_post(struct lapic *l, uint8_t vector, bool level)
 	vcpu_request(&l->vcpu->base, VCPU_REQ_EVENT);
 }
 
+static uint64_t word_now(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
 static uint64_t empty(uint64_t *word)
 {
-	if (!__atomic_load_n(word, __ATOMIC_RELAXED))
-		return 0;
-	return __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST);
+	return word_now(word) ? __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST) : 0;
 }
 
 __noinline void lapic_merge(struct lapic *l)
 {
 	__atomic_exchange_n(&l->posted_any, 0, __ATOMIC_SEQ_CST);
 	for (unsigned w = 0; w < ARRAY_SIZE(l->posted); w++) {
-		uint64_t edge = empty(&l->posted[w]), level = empty(&l->posted_level[w]);
+		uint64_t edge, level;
 
-		if (edge | level)
-			lapic_request_word(l, w, edge, level);
+		/* Most are empty. */
+		if (!(word_now(&l->posted[w]) | word_now(&l->posted_level[w])))
+			continue;
+		edge = empty(&l->posted[w]);
+		level = empty(&l->posted_level[w]);
+		lapic_request_word(l, w, edge, level);
 	}
 }

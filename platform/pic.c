@@ -83,15 +83,21 @@ static void set_intr(struct pic *pic, bool intr)
 	__atomic_store_n(&pic->intr, intr, __ATOMIC_RELAXED);
 }
 
-static void pic_update(struct pic *pic)
+static __noinline void update_output(struct pic *pic)
 {
-	/* Asked here already, to spare the most frequent case the call. */
-	bool intr = pic->chip[MASTER].imr != 0xff && highest(pic, MASTER) >= 0;
+	bool intr = highest(pic, MASTER) >= 0;
 
 	if (intr != pic->intr) {
 		set_intr(pic, intr);
 		pic->output(pic);
 	}
+}
+
+static inline void pic_update(struct pic *pic)
+{
+	/* The most frequent case: all is masked, and was. */
+	if (pic->chip[MASTER].imr != 0xff || pic->intr)
+		update_output(pic);
 }
 
 void pic_set_line(struct pic *pic, unsigned irq, bool level)
@@ -252,13 +258,9 @@ static void write_data(struct pic_chip *chip, uint8_t value)
 	}
 }
 
-static void chip_write(struct pic *pic, unsigned n, uint32_t offset, uint8_t value)
+static __noinline void write_command(struct pic_chip *chip, uint32_t offset, uint8_t value)
 {
-	struct pic_chip *chip = &pic->chip[n];
-
-	if (likely(offset == 1 && !chip->icw))
-		chip->imr = value;
-	else if (offset == 1)
+	if (offset == 1)
 		write_data(chip, value);
 	else if (value & ICW1_SELECT)
 		write_icw1(chip, value);
@@ -266,6 +268,16 @@ static void chip_write(struct pic *pic, unsigned n, uint32_t offset, uint8_t val
 		write_ocw3(chip, value);
 	else
 		write_ocw2(chip, value);
+}
+
+static void chip_write(struct pic *pic, unsigned n, uint32_t offset, uint8_t value)
+{
+	struct pic_chip *chip = &pic->chip[n];
+
+	if (likely(offset == 1 && !chip->icw))
+		chip->imr = value;
+	else
+		write_command(chip, offset, value);
 	pic_update(pic);
 }
 

@@ -258,7 +258,7 @@ static void power_on_common(void)
 	pages_used = 0;
 	modelled.cet = true;
 	cpu_info.linear_bits = 48;
-	cpu_info.feature[CPU_SHSTK] = true;
+	cpu_info.feature[CPU_SHSTK] = cet_caps.shadow_stacks = true;
 	model_cpus_new(FIRMWARE);
 	for (unsigned i = 0; i < ARRAY_SIZE(unswitched); i++)
 		model_has(unswitched[i], FIRMWARE);

@@ -35,7 +35,7 @@ static struct machine {
 	uint64_t xcr0, xss, value[COMPONENTS], dr[4], tsc_aux;
 	const void *restored_from; /* by the last XRSTOR or XRSTORS */
 	uint64_t modified;	   /* since then */
-	unsigned saves;
+	unsigned saves, xsetbvs;
 } machines[CPUS];
 
 uint64_t tsc_hz = 2400000000;
@@ -50,6 +50,7 @@ static void mock_xsetbv(uint64_t value)
 	assert_true(value & 1);
 	assert_false(value & ~host_xcr0);
 	machine()->xcr0 = value;
+	machine()->xsetbvs++;
 }
 
 static uint64_t mock_msr_read(uint32_t index)
@@ -215,6 +216,7 @@ struct lbr_offer lbr_offer;
 #include "../../arch/x86/guest/context.c"
 
 /* Control-flow enforcement is moved by others: who is told what. */
+struct cet_caps cet_caps = {.shadow_stacks = true};
 static const struct x86_vcpu *cet_saved, *cet_restored, *cet_was_reset, *cet_initialized;
 static bool cet_here;
 static unsigned cet_cpus;
@@ -402,6 +404,29 @@ static void xcr0_shrinks(void **state __unused)
 	is_painted(7, 0x7000);
 }
 
+/* Nothing is written that is there: below another hypervisor, XSETBV makes an exit. */
+static void xcr0_stays(void **state __unused)
+{
+	struct x86_vcpu *a = &vcpus[NO_XSAVES], *b = &vcpus[NO_XSAVES + MODELS];
+
+	context_load(a);
+	/* That is what all of it is saved and restored with. */
+	mock_xsetbv(a->cpuid->xcr0);
+	context_load(b);
+	mock_xsetbv(b->cpuid->xcr0);
+	machine()->xsetbvs = 0;
+	context_load(a);
+	context_load(b);
+	assert_int_equal(machine()->xsetbvs, 0);
+	/* What one leaves behind that is reset is not taken for what is known. */
+	mock_xsetbv(1);
+	context_reset(b);
+	context_load(a);
+	assert_true(machine()->xcr0 == a->cpuid->xcr0);
+	context_load(b);
+	assert_int_equal(machine()->xcr0, 1);
+}
+
 /* WRPKRU needs no bit of XCR0: a guest may reach PKRU without having it. */
 static void pkru_without_protection_keys(void **state __unused)
 {
@@ -573,6 +598,17 @@ static void cet_goes_along(void **state __unused)
 	assert_ptr_equal(cet_saved, a);
 	context_release(b);
 	assert_ptr_equal(cet_saved, b);
+	/* Where no guest has any of it, there is nothing to move. */
+	cet_caps.shadow_stacks = false;
+	context_load(a);
+	context_load(b);
+	assert_ptr_equal(cet_saved, b);
+	assert_ptr_equal(cet_restored, b);
+	cet_caps.tracking = true;
+	context_load(a);
+	assert_ptr_equal(cet_saved, b);
+	assert_ptr_equal(cet_restored, a);
+	cet_caps = (struct cet_caps){.shadow_stacks = true};
 	/* IA32_XSS is the guest's all the same. */
 	context_load(a);
 	context_set_xss(a, 0x1800);
@@ -589,6 +625,7 @@ int main(void)
 		cmocka_unit_test_setup(everybody_has_their_own, setup),
 		cmocka_unit_test_setup(loaded_already, setup),
 		cmocka_unit_test_setup(xcr0_shrinks, setup),
+		cmocka_unit_test_setup(xcr0_stays, setup),
 		cmocka_unit_test_setup(pkru_without_protection_keys, setup),
 		cmocka_unit_test_setup(pkru_is_read, setup),
 		cmocka_unit_test_setup(sizes, setup),

@@ -283,6 +283,33 @@ static void scrubbing_makes_clean_blocks(void **state __unused)
 	assert_false(frames_scrub_some());
 }
 
+/* Pages that come into the stock while a block is scrubbed go first: they are taken next. */
+static void scrubbing_sees_what_comes(void **state __unused)
+{
+	unsigned scrubbed;
+
+	frames_use_stocks();
+	memset(phys_to_virt(2 * MiB), 0xa5, 30 * MiB);
+	assert_int_not_equal(frame_alloc_raw(OWNER_A), 0);
+	while (!stocks[0].scrub)
+		assert_true(frames_scrub_some());
+	for (unsigned round = 0; round < 3; round++) {
+		while (stocks[0].pages)
+			assert_int_not_equal(frame_alloc_raw(OWNER_A), 0);
+		assert_int_not_equal(frame_alloc_raw(OWNER_A), 0);
+		assert_int_equal(stocks[0].pages, STOCK_BATCH - 1);
+		scrubbed = stocks[0].scrubbed;
+		for (unsigned i = 0; i < STOCK_BATCH - 1; i++)
+			assert_true(frames_scrub_some());
+		for (unsigned i = 0; i < stocks[0].pages; i++)
+			assert_true(all_zero(phys_to_virt(stocks[0].page[i]), PAGE_SIZE));
+		assert_int_equal(stocks[0].scrubbed, scrubbed);
+		assert_true(frames_scrub_some());
+		assert_int_equal(stocks[0].scrubbed, scrubbed + 1);
+	}
+	check_account();
+}
+
 /* A block that is taken while it is half scrubbed is not taken for a clean one afterwards. */
 static void scrubbing_is_interrupted(void **state __unused)
 {
@@ -690,6 +717,7 @@ int main(void)
 		cmocka_unit_test_setup(freed_pages_make_a_block, setup),
 		cmocka_unit_test_setup(small_frames_stay_together, setup),
 		cmocka_unit_test_setup(scrubbing_makes_clean_blocks, setup),
+		cmocka_unit_test_setup(scrubbing_sees_what_comes, setup),
 		cmocka_unit_test_setup(scrubbing_is_interrupted, setup),
 		cmocka_unit_test(a_gib_of_clean_blocks_only),
 		cmocka_unit_test_setup(random_use, setup),

@@ -172,6 +172,7 @@ static void tables_fill_up(void **state __unused)
 static void whole_accesses(void **state __unused)
 {
 	struct device d = make(0x40, 8, IO_8 | IO_16 | IO_32);
+	uint32_t offset;
 
 	assert_int_equal(io_add_ports(&bus, &d.region), 0);
 	for (unsigned size = 1; size <= 4; size *= 2) {
@@ -182,8 +183,9 @@ static void whole_accesses(void **state __unused)
 		assert_true(d.reads == 1 && d.writes == 1);
 		assert_true(d.offset == 3 && d.size == size);
 	}
-	assert_ptr_equal(io_port_region(&bus, 0x44, 4), &d.region);
-	assert_null(io_port_region(&bus, 0x45, 4));
+	assert_ptr_equal(io_port_region(&bus, 0x44, 4, &offset), &d.region);
+	assert_int_equal(offset, 4);
+	assert_null(io_port_region(&bus, 0x45, 4, &offset));
 }
 
 static void split_accesses(void **state __unused)

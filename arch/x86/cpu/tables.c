@@ -10,8 +10,6 @@ struct __packed table_pointer {
 
 enum {
 	GATE_INTERRUPT = 0x8e, /* present, DPL 0, 64-bit interrupt gate */
-	VECTOR_DOUBLE_FAULT = 8,
-	IST_DOUBLE_FAULT = 1,
 	STUB_SIZE = 16,
 };
 
@@ -39,11 +37,6 @@ static void idt_fill(struct idt_gate *idt)
 			.offset_high = entry >> 32,
 		};
 	}
-}
-
-void cpu_double_fault_stack(bool own_tss)
-{
-	this_cpu()->idt[VECTOR_DOUBLE_FAULT].ist = own_tss ? IST_DOUBLE_FAULT : 0;
 }
 
 void cpu_tables_load(struct cpu *cpu)

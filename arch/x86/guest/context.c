@@ -27,6 +27,7 @@ static struct __aligned(64) holder
 	struct x86_vcpu *vcpu; /* whose registers; NULL: nobody's */
 	uint64_t reached;      /* components that whoever was here last may have changed */
 	uint64_t xss;	       /* IA32_XSS */
+	uint64_t xcr0;	       /* XCR0, while it is nobody's; 0: not known */
 }
 holders[CPU_MAX];
 
@@ -48,10 +49,12 @@ static void set_xss(struct holder *h, uint64_t xss)
 }
 
 /* Only where it changes something: below another hypervisor, XSETBV makes an exit. */
-static void set_xcr0(uint64_t xcr0)
+static void set_xcr0(struct holder *h, uint64_t xcr0)
 {
-	if (xgetbv(0) != xcr0)
-		xsetbv(0, xcr0);
+	if (h->xcr0 == xcr0)
+		return;
+	xsetbv(0, xcr0);
+	h->xcr0 = xcr0;
 }
 
 void context_cpu_on(void)
@@ -110,24 +113,25 @@ status_t context_create(struct x86_vcpu *v)
  */
 static void save_extended(struct holder *h, struct x86_vcpu *v)
 {
-	uint64_t xss = supervisor_state(v);
+	uint64_t user = user_state(v), xss = supervisor_state(v);
 
-	v->xcr0 = xgetbv(0);
-	set_xcr0(user_state(v));
+	/* Read, since QEMU's TCG lets a guest execute XSETBV without an exit. */
+	v->xcr0 = h->xcr0 = xgetbv(0);
+	set_xcr0(h, user);
 	if (xss) {
 		set_xss(h, xss);
-		xsaves(v->fpu, user_state(v) | xss);
+		xsaves(v->fpu, user | xss);
 	} else if (has_xsaveopt) {
-		xsaveopt(v->fpu, user_state(v));
+		xsaveopt(v->fpu, user);
 	} else {
-		xsave(v->fpu, user_state(v));
+		xsave(v->fpu, user);
 	}
 }
 
 /* Sets components to their initial state: those that the next vCPU has not, but the last had. */
 static void clear_extended(struct holder *h, uint64_t which)
 {
-	set_xcr0(machine_xcr0);
+	set_xcr0(h, machine_xcr0);
 	if (which & machine_xss) {
 		set_xss(h, machine_xss);
 		xrstors(initial_compacted, which);
@@ -138,7 +142,7 @@ static void clear_extended(struct holder *h, uint64_t which)
 
 static void restore_extended(struct holder *h, const struct x86_vcpu *v)
 {
-	uint64_t xss = supervisor_state(v), mine = user_state(v) | xss;
+	uint64_t user = user_state(v), xss = supervisor_state(v), mine = user | xss;
 
 	if (h->reached & ~mine)
 		clear_extended(h, h->reached & ~mine);
@@ -147,14 +151,14 @@ static void restore_extended(struct holder *h, const struct x86_vcpu *v)
 	 * protection keys cannot be kept from on all CPUs.
 	 */
 	h->reached = mine | (machine_xcr0 & XCR0_PKRU);
-	set_xcr0(user_state(v));
+	set_xcr0(h, user);
 	if (xss) {
 		set_xss(h, xss);
 		xrstors(v->fpu, mine);
 	} else {
 		xrstor(v->fpu, mine);
 	}
-	set_xcr0(v->xcr0);
+	set_xcr0(h, v->xcr0);
 	set_xss(h, v->xss);
 }
 
@@ -168,7 +172,8 @@ static void save(struct holder *h)
 		fxsave(v->fpu);
 	if (cpu_has(CPU_RDTSCP))
 		v->tsc_aux = msr_read(MSR_TSC_AUX);
-	cet_save(v);
+	if (cet_in_use())
+		cet_save(v);
 	breakpoints_read(v->dr);
 	h->vcpu = NULL;
 }
@@ -185,8 +190,11 @@ static void forget_x87_addresses(void)
 		__asm__ volatile("fnclex; emms; fildl %0" ::"m"(zero));
 }
 
-static void restore(struct holder *h, struct x86_vcpu *v)
+/* Not inlined, so that the way of a vCPU whose registers are there still is short. */
+static __noinline void change(struct holder *h, struct x86_vcpu *v)
 {
+	if (h->vcpu)
+		save(h);
 	forget_x87_addresses();
 	if (machine_xcr0)
 		restore_extended(h, v);
@@ -194,7 +202,8 @@ static void restore(struct holder *h, struct x86_vcpu *v)
 		fxrstor(v->fpu);
 	if (cpu_has(CPU_RDTSCP))
 		msr_write_ns(MSR_TSC_AUX, v->tsc_aux);
-	cet_restore(v);
+	if (cet_in_use())
+		cet_restore(v);
 	breakpoints_write(v->dr);
 	h->vcpu = v;
 }
@@ -203,11 +212,8 @@ void context_load(struct x86_vcpu *v)
 {
 	struct holder *h = holder();
 
-	if (likely(h->vcpu == v))
-		return;
-	if (h->vcpu)
-		save(h);
-	restore(h, v);
+	if (unlikely(h->vcpu != v))
+		change(h, v);
 }
 
 void context_release(struct x86_vcpu *v)
@@ -257,8 +263,10 @@ void context_reset(struct x86_vcpu *v)
 	struct holder *h = holder();
 	uint8_t *area = v->fpu;
 
-	if (h->vcpu == v)
+	if (h->vcpu == v) {
 		h->vcpu = NULL;
+		h->xcr0 = 0;
+	}
 	memset(area, 0, area_size(v));
 	memcpy(area, &fcw, sizeof(fcw));
 	memcpy(area + MXCSR, &mxcsr, sizeof(mxcsr));

@@ -27,15 +27,15 @@ void exit_cpuid(struct x86_vcpu *v)
 
 __hot void exit_port_in(struct x86_vcpu *v, uint16_t port, unsigned size)
 {
-	struct io_region *r = io_port_region(&v->base.vm->io, port, size);
 	uint64_t *rax = &v->state.gpr[GPR_RAX];
-	uint32_t value;
+	uint32_t offset, value;
+	struct io_region *r = io_port_region(&v->base.vm->io, port, size, &offset);
 
-	v->stats.ports++;
 	if (likely(r))
-		value = io_region_read(r, &v->base, port - (uint32_t)r->base, size);
+		value = io_region_read(r, &v->base, offset, size);
 	else
 		value = io_port_read(&v->base.vm->io, &v->base, port, size);
+	v->stats.ports++;
 	if (size == 1)
 		*rax = (*rax & ~0xffull) | (uint8_t)value;
 	else if (size == 2)
@@ -46,15 +46,16 @@ __hot void exit_port_in(struct x86_vcpu *v, uint16_t port, unsigned size)
 
 __hot void exit_port_out(struct x86_vcpu *v, uint16_t port, unsigned size)
 {
-	struct io_region *r = io_port_region(&v->base.vm->io, port, size);
 	uint64_t rax = v->state.gpr[GPR_RAX];
 	uint32_t value = size == 1 ? (uint8_t)rax : size == 2 ? (uint16_t)rax : (uint32_t)rax;
+	uint32_t offset;
+	struct io_region *r = io_port_region(&v->base.vm->io, port, size, &offset);
 
-	v->stats.ports++;
 	if (likely(r))
-		io_region_write(r, &v->base, port - (uint32_t)r->base, size, value);
+		io_region_write(r, &v->base, offset, size, value);
 	else
 		io_port_write(&v->base.vm->io, &v->base, port, size, value);
+	v->stats.ports++;
 }
 
 void exit_msr_fault(struct x86_vcpu *v)

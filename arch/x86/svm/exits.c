@@ -487,10 +487,11 @@ static int rare(struct svm_vcpu *s, uint64_t code)
 	if (nested)
 		code = (uint32_t)code;
 	if (code < SVM_EXIT_CODES) {
-		const struct exit_entry *e = &exits[array_index_nospec(code, SVM_EXIT_CODES)];
+		uint64_t index = array_index_nospec(code, SVM_EXIT_CODES);
+		const struct exit_entry *e = &exits[index];
 
 		if (e->handle) {
-			s->count[array_index_nospec(code, SVM_EXIT_CODES)]++;
+			s->count[index]++;
 			if (unlikely(s->vmcb->exit_int_info & SVM_EVENT_VALID))
 				delivery_interrupted(s);
 			return e->handle(s);

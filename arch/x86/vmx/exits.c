@@ -135,7 +135,7 @@ static __noinline __hot int on_vmcall(struct vmx_vcpu *s)
 
 static __noinline __hot int on_io(struct vmx_vcpu *s)
 {
-	uint64_t how = vmread(VMCS_EXIT_QUALIFICATION);
+	uint32_t how = vmread(VMCS_EXIT_QUALIFICATION);
 	unsigned size = (how & IO_SIZE) + 1;
 	uint16_t port = how >> IO_PORT_SHIFT;
 

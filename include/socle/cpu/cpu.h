@@ -48,6 +48,8 @@ _Static_assert(sizeof(struct idt_gate) == 16, "IDT gate");
 
 struct spinlock;
 
+enum { VECTOR_DOUBLE_FAULT = 8, IST_DOUBLE_FAULT = 1 };
+
 /* What each CPU owns. Found from its stack; only its CPU touches it unless said otherwise. */
 struct __aligned(128) cpu
 {
@@ -107,7 +109,10 @@ void cpu_tables_load(struct cpu *cpu);
  * Double faults use their own stack only while our own TSS is loaded: while a guest's is, its
  * base is the guest's choice. Of this CPU.
  */
-void cpu_double_fault_stack(bool own_tss);
+static inline void cpu_double_fault_stack(bool own_tss)
+{
+	this_cpu()->idt[VECTOR_DOUBLE_FAULT].ist = own_tss ? IST_DOUBLE_FAULT : 0;
+}
 
 /* Calls @handler with interrupts off on each interrupt of @vector (0x20 to 0xfe). Bound at boot. */
 void interrupt_bind(uint8_t vector, void (*handler)(void));

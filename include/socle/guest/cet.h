@@ -22,6 +22,12 @@ struct cet_caps {
 };
 extern struct cet_caps cet_caps;
 
+/* False: no guest has anything of it, so there is nothing to switch. */
+static inline bool cet_in_use(void)
+{
+	return cet_caps.shadow_stacks || cet_caps.tracking;
+}
+
 /*
  * Works out cet_caps, and withholds from guests what they cannot have. Once, by the vendor, on the
  * boot CPU: @switched says that its entries and exits switch S_CET, SSP and INTERRUPT_SSP_TABLE.

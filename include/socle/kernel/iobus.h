@@ -60,42 +60,45 @@ status_t __must_check io_add_ports(struct io_bus *bus, struct io_region *region)
 status_t __must_check io_add_mmio(struct io_bus *bus, struct io_region *region);
 
 /*
- * The region behind @port if it takes an access of @size bytes there as it is, else NULL: then
- * io_port_read() and io_port_write() split it.
+ * The region behind @port if it takes an access of @size bytes there, at @offset, as it is; else
+ * NULL: then io_port_read() and io_port_write() split it.
  */
 static __always_inline struct io_region *io_port_region(struct io_bus *bus, uint16_t port,
-							unsigned size)
+							unsigned size, uint32_t *offset)
 {
 	struct io_region *r = bus->port[array_index_mask(bus->port_map[port], IO_MAX_PORT_REGIONS)];
-	uint32_t offset = port - (uint32_t)r->base;
 
-	return likely((r->widths & size) && offset + size <= r->len) ? r : NULL;
+	*offset = port - (uint32_t)r->base;
+	return likely((r->widths & size) && *offset + size <= r->len) ? r : NULL;
 }
 
 /* An access that the region takes as it is, with the lock that it needs. */
 static __always_inline uint64_t io_region_read(struct io_region *r, struct vcpu *vcpu,
 					       uint32_t offset, unsigned size)
 {
+	struct spinlock *lock = r->lock;
 	uint64_t value;
 
-	if (!r->lock)
+	if (!lock)
 		return r->ops->read(r, vcpu, offset, size);
-	spin_lock(r->lock);
+	spin_lock(lock);
 	value = r->ops->read(r, vcpu, offset, size);
-	spin_unlock(r->lock);
+	spin_unlock(lock);
 	return value;
 }
 
 static __always_inline void io_region_write(struct io_region *r, struct vcpu *vcpu, uint32_t offset,
 					    unsigned size, uint64_t value)
 {
-	if (!r->lock) {
+	struct spinlock *lock = r->lock;
+
+	if (!lock) {
 		r->ops->write(r, vcpu, offset, size, value);
 		return;
 	}
-	spin_lock(r->lock);
+	spin_lock(lock);
 	r->ops->write(r, vcpu, offset, size, value);
-	spin_unlock(r->lock);
+	spin_unlock(lock);
 }
 
 /* The MMIO region that holds @gpa, or NULL. */
