@@ -8,6 +8,7 @@
 #include "socle/cpu/apic.h"
 #include "socle/cpu/cpu.h"
 #include "socle/cpu/features.h"
+#include "socle/cpu/mitigations.h"
 #include "socle/cpu/regs.h"
 #include "socle/cpu/tsc.h"
 #include "socle/drivers/acpi.h"
@@ -231,9 +232,10 @@ static void start_machine(void)
 
 static void start_virtualization(void)
 {
-	char why[256];
+	char why[256], text[80];
 	status_t status;
 
+	mitigations_off = options.no_mitigations;
 	vendor_apicv = options.no_apicv ? APICV_OFF : options.force_apicv ? APICV_ON : APICV_TRY;
 	vendor = vendor_probe(why, sizeof(why));
 	if (!vendor) {
@@ -243,6 +245,7 @@ static void start_virtualization(void)
 	}
 	context_cpu_on();
 	xsavec_trial();
+	mitigations_cpu_on();
 	msr_init();
 	lapic_bind();
 	status = vendor->cpu_on();
@@ -250,6 +253,8 @@ static void start_virtualization(void)
 		panic("cannot turn on %s: %s", vendor->name, status_text(status));
 	log_info("virtualization: %s with nested paging%s%s", vendor->name, vendor->features(),
 		 cpu_has(CPU_HYPERVISOR) ? ", itself below a hypervisor or emulator" : "");
+	mitigations_text(text, sizeof(text));
+	log_info("mitigations: %s", text);
 	if (options.bench)
 		log_info("BENCH-FLOOR: %u", (unsigned)vendor->floor());
 }
@@ -331,7 +336,7 @@ void kernel_main(uint64_t info_pa, uint64_t entry_tsc)
 	if (options.unknown[0])
 		log_warn("option '%s' on the command line is unknown or has a bad value: use "
 			 "serial=PORT[,BAUD], debug-exit=PORT, cpus=N, apicv=off, apicv=on, "
-			 "bench, selftest=stack, selftest=entry or selftest=tsc",
+			 "mitigations=off, bench, selftest=stack, selftest=entry or selftest=tsc",
 			 options.unknown);
 	msr_patch(); /* while the text is still writable */
 	start_memory();

@@ -79,6 +79,10 @@ static bool parse_word(struct options *o, const char *s, size_t len)
 		o->force_apicv = true;
 		return true;
 	}
+	if (len == 15 && !strncmp(s, "mitigations=off", 15)) {
+		o->no_mitigations = true;
+		return true;
+	}
 	if (len > 5 && !strncmp(s, "cpus=", 5))
 		return parse_cpus(o, s + 5, len - 5);
 	if (len > 7 && !strncmp(s, "serial=", 7))

@@ -13,6 +13,7 @@ struct options {
 	bool overflow_stack; /* run into a guard page, to see it caught */
 	bool no_apicv;	     /* do not use Intel's APIC virtualization */
 	bool force_apicv;    /* use it even if it has a fault; the last of both counts */
+	bool no_mitigations; /* do nothing against leaks by speculation */
 	unsigned cpus;	     /* processors to use, at most */
 	bool skew_tsc;	     /* put the other processors' TSCs wrong, to see them corrected */
 	bool break_entry;    /* give the first guest a state that no CPU enters */

@@ -3,6 +3,7 @@
 #include "smp.h"
 #include "socle/cpu/apic.h"
 #include "socle/cpu/features.h"
+#include "socle/cpu/mitigations.h"
 #include "socle/cpu/regs.h"
 #include "socle/cpu/tsc.h"
 #include "socle/drivers/acpi.h"
@@ -79,6 +80,7 @@ void ap_main(void)
 	apic_init(phys_to_virt(acpi_info.lapic));
 	apic_timer_on();
 	context_cpu_on();
+	mitigations_cpu_on();
 	status = timers_init();
 	if (!status)
 		status = vendor->cpu_on();

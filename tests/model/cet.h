@@ -28,6 +28,7 @@ enum { XSTATE_BV = 512, XCOMP_BV = 520, XSTATE_HEADER_END = 576 };
 
 #include "../unit/panic_mock.h"
 #include "../unit/pmu_mock.h"
+#include "no_spec_ctrl.h"
 #include "pages.h"
 #include "socle/guest/cpuid.h"
 #include "../../arch/x86/guest/cet.c"

@@ -35,6 +35,8 @@ static struct {
 	bool info, select;     /* it has these registers */
 	bool tsx_off;	       /* FROM reads without bits 62:61, and takes only copies of 60:59 */
 	bool cet;	       /* S_CET, SSP and the table exist */
+	uint64_t spec_ctrl;    /* bits that SPEC_CTRL takes; 0: no such register */
+	bool v_spec_ctrl;      /* SVM switches it by itself */
 	uint64_t capabilities; /* IA32_PERF_CAPABILITIES */
 } modelled;
 
@@ -46,6 +48,9 @@ struct model_cpu {
 	uint64_t tos, select, depth;
 	uint64_t s_cet, ssp, isst;
 	struct model_counters counters;
+	uint64_t spec_ctrl;  /* as RDMSR has it */
+	uint64_t spec_under; /* in a guest of V_SPEC_CTRL: bits that are in force besides */
+	unsigned barriers;   /* IBPBs */
 	struct {
 		uint32_t index;
 		uint64_t value;
@@ -132,6 +137,7 @@ static uint64_t *model_register(struct model_cpu *c, uint32_t index)
 		{MSR_ARCH_LBR_DEPTH, arch, &c->depth},
 		{MSR_S_CET, modelled.cet, &c->s_cet},
 		{MSR_INT_SSP_TAB, modelled.cet, &c->isst},
+		{MSR_SPEC_CTRL, modelled.spec_ctrl != 0, &c->spec_ctrl},
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
@@ -189,6 +195,8 @@ static bool model_takes(struct model_cpu *c, uint32_t index, const uint64_t *r, 
 {
 	if (index == MSR_DEBUGCTL)
 		return !(value & ~(uint64_t)0xffff);
+	if (index == MSR_SPEC_CTRL)
+		return !(value & ~modelled.spec_ctrl);
 	/* APM vol. 2, 13.1.1.7: read-only. */
 	if (r >= c->last && r < c->last + ARRAY_SIZE(c->last))
 		return false;
@@ -213,6 +221,10 @@ static bool model_wrmsr(struct model_cpu *c, uint32_t index, uint64_t value)
 
 	if (model_counter_write(&c->counters, index, value, &ok))
 		return ok;
+	if (index == MSR_PRED_CMD && modelled.spec_ctrl) {
+		c->barriers += value & 1;
+		return !(value & ~1ull);
+	}
 	if (!r)
 		r = model_other(c, index);
 	if (!r)

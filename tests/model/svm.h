@@ -72,6 +72,11 @@ static void model_vmrun(struct vmcb *c)
 		cpu->ssp = m->copy.ssp;
 		cpu->isst = m->copy.isst;
 	}
+	/* Appendix B, SPEC_CTRL; not under a clean bit. */
+	if (modelled.v_spec_ctrl) {
+		cpu->spec_under = cpu->spec_ctrl;
+		cpu->spec_ctrl = c->spec_ctrl;
+	}
 	m->msrpm = phys_to_virt(m->copy.msrpm_pa);
 	cpu->in_guest = true;
 }
@@ -83,6 +88,11 @@ static void model_vmexit(struct vmcb *c)
 
 	assert_true(cpu->in_guest && m->cached == c);
 	cpu->in_guest = false;
+	if (modelled.v_spec_ctrl) {
+		c->spec_ctrl = cpu->spec_ctrl;
+		cpu->spec_ctrl = m->host.spec_ctrl;
+		cpu->spec_under = 0;
+	}
 	if (m->lbr) {
 		m->copy.dbgctl = c->dbgctl = cpu->debugctl;
 		memcpy(&m->copy.br_from, cpu->last, sizeof(cpu->last));

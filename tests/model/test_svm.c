@@ -8,6 +8,7 @@
 
 #include "../unit/panic_mock.h"
 #include "../unit/pmu_mock.h"
+#include "no_spec_ctrl.h"
 #include "pages.h"
 #include "svm.h"
 #include "../../lib/format.c"

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "../unit/panic_mock.h"
+#include "no_spec_ctrl.h"
 #include "svm.h"
 #include "pages.h"
 #include "socle/guest/lbr.h"

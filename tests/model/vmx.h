@@ -35,6 +35,20 @@ static __unused uint64_t *model_field(uint32_t field)
 #define vmread(f)	  (*model_field(f))
 #define vmwrite(f, value) ((void)(*model_field(f) = (value)))
 
+/* An area of MSRs, whose values the CPU loads or stores (25.7.2, 25.8.2). */
+static void model_msr_area(uint32_t count, uint32_t address, bool store)
+{
+	if (!modelled.spec_ctrl)
+		return;
+	for (uint64_t i = 0; i < vmread(count); i++) {
+		struct vmx_msr_entry *e = phys_to_virt(vmread(address));
+
+		assert_true(IS_ALIGNED(vmread(address), 16) && e[i].reserved == 0);
+		assert_true(store ? model_rdmsr(model_cpu(), e[i].index, &e[i].value)
+				  : model_wrmsr(model_cpu(), e[i].index, e[i].value));
+	}
+}
+
 /* SDM vol. 3, 27.3.2.1. False: refused, for a reserved bit (27.3.1.1). */
 static bool model_vmenter(void)
 {
@@ -62,6 +76,7 @@ static bool model_vmenter(void)
 		cpu->ssp = vmread(VMCS_GUEST_SSP);
 		cpu->isst = vmread(VMCS_GUEST_ISST);
 	}
+	model_msr_area(VMCS_ENTRY_MSR_LOAD_COUNT, VMCS_ENTRY_MSR_LOAD_ADDR, false);
 	cpu->in_guest = true;
 	return true;
 }
@@ -74,6 +89,8 @@ static void model_vmexit(void)
 
 	assert_true(cpu->in_guest);
 	cpu->in_guest = false;
+	model_msr_area(VMCS_EXIT_MSR_STORE_COUNT, VMCS_EXIT_MSR_STORE_ADDR, true);
+	model_msr_area(VMCS_EXIT_MSR_LOAD_COUNT, VMCS_EXIT_MSR_LOAD_ADDR, false);
 	if (controls & EXITCTL_SAVE_DEBUG)
 		vmwrite(VMCS_GUEST_DEBUGCTL, cpu->debugctl);
 	cpu->debugctl = 0;

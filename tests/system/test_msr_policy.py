@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from emulators import BOCHS_RYZEN, BOCHS_SKYLAKE_X, QEMU_MAX
+from emulators import BOCHS_RYZEN, BOCHS_SKYLAKE_X, BOCHS_TIGERLAKE, QEMU_MAX
 from guests import PASS, Guest, image
 from machine import Machine, conf, make_iso
 from test_guest_suite import verdict
@@ -97,7 +97,8 @@ def counted(machine, guest):
     return {name: int(n) for name, n in found}
 
 
-@pytest.mark.parametrize("target", [QEMU_MAX, BOCHS_SKYLAKE_X, BOCHS_RYZEN], ids=lambda t: t.name)
+@pytest.mark.parametrize("target", [QEMU_MAX, BOCHS_SKYLAKE_X, BOCHS_TIGERLAKE, BOCHS_RYZEN],
+                         ids=lambda t: t.name)
 def test_behaviour_is_policy(target):
     """Every register of every range does what the console says, with and without a filter."""
     iso = make_iso(conf(*((name, section(lines, "" if name == "plain" else "filtered"))

@@ -11,6 +11,7 @@
 #include "pmu_mock.h"
 #include "socle/cpu/features.h"
 #include "socle/guest/lbr.h"
+#include "socle/guest/spec_ctrl.h"
 #include "../../arch/x86/guest/msr.c"
 #include "../../arch/x86/guest/msr_filter.c"
 #include "../../arch/x86/guest/msr_model.c"
@@ -34,6 +35,13 @@ static void use_table(const struct msr_policy *first, unsigned count)
 {
 	current_rows = (struct msr_rows){first, count};
 	msr_init();
+}
+
+static bool spec_direct; /* SPEC_CTRL of the guest may be direct */
+
+bool spec_ctrl_direct(const struct guest_cpuid *t __unused)
+{
+	return spec_direct;
 }
 
 static bool has_rdtscp, has_x2apic, has_shstk, has_ibt; /* of the guest */
@@ -180,6 +188,8 @@ static __unused void use_lbr_table(void)
 {
 	static const struct msr_policy rows_with_lbr[] = {
 		MSR_ROW_DIRECT("star", MSR_STAR),
+		{"switched", 0x48, 1, MSR_SWITCHED, MSR_SWITCHED, .valid = UINT64_MAX,
+		 .rd = mock_lbr_read, .wr = mock_lbr_write},
 		{"reads", 0x1db, 2, MSR_WHILE_LBR, MSR_REJECT, .rd = mock_lbr_read},
 		{"both", 0x1dd, 2, MSR_WHILE_LBR, MSR_WHILE_LBR, .valid = UINT64_MAX,
 		 .rd = mock_lbr_read, .wr = mock_lbr_write},
@@ -196,6 +206,7 @@ static int maps_setup(void **state __unused)
 	pool_owner = OWNER_VM_CORE;
 	has_rdtscp = has_x2apic = has_shstk = has_ibt = true;
 	lbr_offer = (struct lbr_offer){0};
+	spec_direct = false;
 	vm = (struct vm){0};
 	expected_direct = wanted;
 	expected_count = ARRAY_SIZE(wanted);

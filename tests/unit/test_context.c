@@ -255,10 +255,38 @@ void *pages_alloc(size_t bytes, uint32_t owner __unused)
 	return calloc(1, bytes);
 }
 
+/* IA32_PKRS and leaks are others', too. */
+static const struct x86_vcpu *pks_saved, *pks_restored, *pks_was_reset;
+
+void pks_save(struct x86_vcpu *v)
+{
+	pks_saved = v;
+}
+
+void pks_restore(const struct x86_vcpu *v)
+{
+	pks_restored = v;
+}
+
+void pks_reset(struct x86_vcpu *v)
+{
+	pks_was_reset = v;
+}
+
+static unsigned announced[16], announcements; /* numbers of guests that come to a CPU */
+
+void mitigations_before_guest(unsigned number)
+{
+	/* Between the former guest's registers and this one's. */
+	assert_null(holder()->vcpu);
+	announced[announcements++ % ARRAY_SIZE(announced)] = number;
+}
+
 /* Models: all, AVX at most, no XSAVE at all, and as the first but without supervisor state. */
 enum { ALL_OF_IT, AVX_ONLY, NO_XSAVE, NO_XSAVES, MODELS };
 static struct guest_cpuid models[MODELS];
 static struct x86_vcpu vcpus[2 * MODELS];
+static struct vm vms[2 * MODELS];
 
 static void boot(void)
 {
@@ -291,6 +319,8 @@ static void boot(void)
 		free(vcpus[i].fpu);
 		memset(&vcpus[i], 0xee, sizeof(vcpus[i]));
 		vcpus[i].cpuid = &models[i % MODELS];
+		vms[i].id = i / 2;
+		vcpus[i].base.vm = &vms[i];
 		assert_int_equal(context_create(&vcpus[i]), 0);
 		context_reset(&vcpus[i]);
 	}
@@ -619,6 +649,29 @@ static void cet_goes_along(void **state __unused)
 	assert_true(cet_initialized == b && !cet_here);
 }
 
+/* So does IA32_PKRS; and each guest is announced before its registers are loaded. */
+static void guests_are_announced(void **state __unused)
+{
+	struct x86_vcpu *a = &vcpus[ALL_OF_IT], *b = &vcpus[AVX_ONLY], *c = &vcpus[NO_XSAVE];
+
+	assert_ptr_equal(pks_was_reset, &vcpus[ARRAY_SIZE(vcpus) - 1]);
+	announcements = 0;
+	context_load(a);
+	assert_ptr_equal(pks_restored, a);
+	context_load(a);
+	assert_int_equal(announcements, 1);
+	context_load(b);
+	assert_true(pks_saved == a && pks_restored == b);
+	context_release(b);
+	assert_ptr_equal(pks_saved, b);
+	context_load(c);
+	assert_int_equal(announcements, 3);
+	assert_int_equal(announced[0], a->base.vm->id);
+	assert_int_equal(announced[1], b->base.vm->id);
+	assert_int_equal(announced[2], c->base.vm->id);
+	assert_int_not_equal(announced[1], announced[2]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -628,6 +681,7 @@ int main(void)
 		cmocka_unit_test_setup(xcr0_stays, setup),
 		cmocka_unit_test_setup(pkru_without_protection_keys, setup),
 		cmocka_unit_test_setup(pkru_is_read, setup),
+		cmocka_unit_test_setup(guests_are_announced, setup),
 		cmocka_unit_test_setup(sizes, setup),
 		cmocka_unit_test_setup(initialized, setup),
 		cmocka_unit_test_setup(at_random_without_options, setup),

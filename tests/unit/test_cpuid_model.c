@@ -104,7 +104,9 @@ static void line_of(char *line, size_t size, const struct guest_feature_row *r)
 	n += format(line + n, size - n, r->leaf > 0xff ? "| `%s` | %08X" : "| `%s` | %u", r->name,
 		    r->leaf);
 	if (r->leaf == 0xd)
-		n = format(line, size, "| `%s` | D.%u", r->name, r->subleaf);
+		n = format(line, size, "| `%s` | D", r->name);
+	if (r->subleaf)
+		n += format(line + n, size - n, ".%u", r->subleaf);
 	n += format(line + n, size - n, " %s[%u] | ", regs[r->reg], r->bit);
 	for (unsigned i = 0; i < FEATURE_NEEDS && r->needs[i]; i++)
 		n += format(line + n, size - n, "%s`%s`", i ? ", " : "",
@@ -287,7 +289,7 @@ static void control_register_4(void **state __unused)
 		{BIT(9), "fxsr"},	  {BIT(10), "sse"},	{BIT(11), "umip"},
 		{BIT(12), "la57"},	  {BIT(16), "fsgsbase"}, {BIT(18), "xsave"},
 		{BIT(20), "smep"},	  {BIT(21), "smap"},	{BIT(22), "pku"},
-		{BIT(23), "shstk"},	  {BIT(23), "ibt"},
+		{BIT(23), "shstk"},	  {BIT(23), "ibt"},	{BIT(24), "pks"},
 	};
 	struct vm_cpu m = {0};
 	uint64_t all = BIT(8); /* PCE, which no CPUID bit offers */

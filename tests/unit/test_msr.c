@@ -166,6 +166,7 @@ static void walk_row(const struct msr_policy *p, uint32_t index)
 		break;
 	case MSR_WHILE_LBR: /* not in this table */
 	case MSR_COUNTER:
+	case MSR_SWITCHED:
 		fail();
 		break;
 	case MSR_EMULATED:
@@ -199,6 +200,7 @@ static void walk_row(const struct msr_policy *p, uint32_t index)
 		break;
 	case MSR_WHILE_LBR:
 	case MSR_COUNTER:
+	case MSR_SWITCHED:
 		fail();
 		break;
 	case MSR_EMULATED:
@@ -347,6 +349,23 @@ static void stored_values_are_apart(void **state __unused)
 	assert_int_equal(*msr_stored(&v, MSR_DC_CFG), 1);
 	assert_panics(msr_stored(&v, MSR_STAR));
 	assert_panics(msr_stored(&v, 0x12345678));
+}
+
+static void misc_enable(void **state __unused)
+{
+	uint64_t value;
+
+	assert_int_equal(get(MSR_MISC_ENABLE, &value), MSR_OK);
+	assert_int_equal(value, 0x1801);
+	/* What is read-only stays, whatever is written to it. */
+	assert_int_equal(set(MSR_MISC_ENABLE, 0), MSR_OK);
+	assert_int_equal(get(MSR_MISC_ENABLE, &value), MSR_OK);
+	assert_int_equal(value, 0x1800);
+	assert_int_equal(set(MSR_MISC_ENABLE, 0xc11889), MSR_OK);
+	assert_int_equal(get(MSR_MISC_ENABLE, &value), MSR_OK);
+	assert_int_equal(value, 0xc11809);
+	refused(MSR_MISC_ENABLE, BIT(18)); /* MONITOR */
+	refused(MSR_MISC_ENABLE, BIT(34)); /* no NX */
 }
 
 static void memory_types(void **state __unused)
@@ -700,6 +719,7 @@ int main(void)
 		cmocka_unit_test_setup(features_decide, setup),
 		cmocka_unit_test_setup(reset_puts_values_back, setup),
 		cmocka_unit_test_setup(stored_values_are_apart, setup),
+		cmocka_unit_test_setup(misc_enable, setup),
 		cmocka_unit_test_setup(memory_types, setup),
 		cmocka_unit_test_setup(efer, setup),
 		cmocka_unit_test_setup(time_stamp_counter, setup),

@@ -27,11 +27,14 @@
 #undef rows
 #include "../../arch/x86/guest/pmu.c"
 #include "../../arch/x86/guest/cet.c"
+#include "../../arch/x86/guest/pks.c"
+#include "../../arch/x86/guest/spec_ctrl.c"
 #include "../../arch/x86/guest/debugctl.c"
 #include "../../arch/x86/guest/xss.c"
 #include "../../platform/lapic_msr.c"
 
 struct cpu_info cpu_info;
+struct mitigations mitigations;
 const struct vendor *vendor;
 uint64_t tsc_hz;
 
@@ -238,7 +241,7 @@ static void document_row(const struct msr_policy *p, char *buf, size_t size)
 {
 	static const char *const words[] = {"rejected", "direct",   "stored",
 					    "emulated", "constant", "recording",
-					    "counter"};
+					    "counter", "switched"};
 	char index[32], reset[32] = "-", valid[32], needs[32];
 
 	snprintf(index, sizeof(index), p->count > 1 ? "0x%x-0x%x" : "0x%x", p->index,

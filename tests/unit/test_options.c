@@ -67,7 +67,9 @@ static void self_tests(void **state __unused)
 {
 	check("", 0x3f8, 115200, 0, false);
 	assert_false(o.overflow_stack || o.break_entry || o.skew_tsc || o.no_apicv ||
-		     o.force_apicv);
+		     o.force_apicv || o.no_mitigations);
+	check("mitigations=off", 0x3f8, 115200, 0, false);
+	assert_true(o.no_mitigations && !o.no_apicv && !o.force_apicv);
 	check("apicv=off", 0x3f8, 115200, 0, false);
 	assert_true(o.no_apicv && !o.overflow_stack && !o.break_entry && !o.skew_tsc);
 	assert_false(o.force_apicv);
@@ -92,7 +94,7 @@ static void bad_words(void **state __unused)
 		"debug-exit=0",	    "debug-exit=65536",	   "benchmark",	    "ben",
 		"BENCH",	    "foo=bar",		   "=",		    "serial=99999999999999999999",
 		"cpus", "cpus=", "cpus=0", "cpus=65", "cpus=-1", "cpus=2x", "cpus=18446744073709551617",
-		"selftest=", "selftest=ts", "selftest=tscs", "selftest=stac", "selftest=TSC", "selftest=tsk", "selftest=fresh", "cpu=1", "cpus:4", "cpusN4", "apicv", "apicv=", "apicv=o", "apicv=onn", "apicv=of"};
+		"mitigations=", "mitigations=on", "mitigations=offs", "selftest=", "selftest=ts", "selftest=tscs", "selftest=stac", "selftest=TSC", "selftest=tsk", "selftest=fresh", "cpu=1", "cpus:4", "cpusN4", "apicv", "apicv=", "apicv=o", "apicv=onn", "apicv=of"};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
 		parse(bad[i]);

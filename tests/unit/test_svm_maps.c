@@ -12,6 +12,13 @@
 enum { MAP_BYTES = 0x2000, IO_BYTES = 0x3000 };
 
 static struct svm_vcpu guest, second;
+static bool direct_now;
+
+bool svm_spec_ctrl_direct(const struct svm_vcpu *s)
+{
+	assert_ptr_equal(s, &guest);
+	return direct_now;
+}
 
 static const uint8_t *at(uint64_t pa)
 {
@@ -149,6 +156,33 @@ static void while_recording(void **state __unused)
 	assert_true(!exits_on(0x1db, false) && exits_on(0x1db, true));
 	assert_true(!exits_on(0x1dd, false) && !exits_on(0x1dd, true));
 	assert_true(!exits_on(MSR_STAR, false) && !exits_on(MSR_STAR, true));
+	assert_true(exits_on(0x48, false) && exits_on(0x48, true));
+}
+
+/* Four maps, and the one for the state that the vCPU is in. */
+static void while_switched(void **state __unused)
+{
+	static const unsigned expected[] = {2, 2 + 3, 2 + 1, 2 + 1 + 3};
+	struct vmcb vmcb = {.clean = CLEAN_ALL};
+
+	use_lbr_table();
+	spec_direct = true;
+	guest = (struct svm_vcpu){.x.base.vm = &vm, .vmcb = &vmcb};
+	filter_line(0x1dc, 0x1dc, VM_MSR_READ, false);
+	filter_line(0x48, 0x48, VM_MSR_WRITE, false);
+	msr_create(&guest.x);
+	assert_int_equal(svm_msr_maps(&guest.x), 0);
+	for (unsigned map = 0; map < 4; map++) {
+		assert_int_equal(clear_bits(map), expected[map]);
+		vmcb.dbgctl = map % 2;
+		direct_now = map / 2;
+		vmcb.clean = CLEAN_ALL;
+		svm_use_msr_map(&guest);
+		assert_int_equal(vmcb.msrpm_pa, guest.msrpm_pa[map]);
+		assert_int_equal(vmcb.clean, CLEAN_ALL & ~CLEAN_PERMISSIONS);
+	}
+	guest.msrpm_pa[0] = guest.msrpm_pa[2];
+	assert_true(!exits_on(0x48, false) && exits_on(0x48, true));
 }
 
 static void all_ports_exit(void **state __unused)
@@ -176,6 +210,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(by_number, maps_setup, maps_teardown),
 		cmocka_unit_test_setup_teardown(edges, maps_setup, maps_teardown),
 		cmocka_unit_test_setup_teardown(while_recording, maps_setup, maps_teardown),
+		cmocka_unit_test_setup_teardown(while_switched, maps_setup, maps_teardown),
 		cmocka_unit_test_setup_teardown(all_ports_exit, maps_setup, maps_teardown),
 		cmocka_unit_test_setup_teardown(without_memory, maps_setup, maps_teardown),
 	};

@@ -13,6 +13,13 @@
 struct vmx_caps vmx_caps;
 
 static struct vmx_vcpu guest, second;
+static bool direct_now;
+
+bool vmx_spec_ctrl_direct(const struct vmx_vcpu *s)
+{
+	assert_ptr_equal(s, &guest);
+	return direct_now;
+}
 
 /* With APIC virtualization: three registers, one of each kind. */
 enum { X2APIC_READ = 0x802, X2APIC_WRITE = 0x83f, X2APIC_BOTH = 0x808 };
@@ -182,29 +189,32 @@ static void all_ports_exit(void **state __unused)
 		assert_int_equal(at(vmx_io_bitmap_pa[0])[i], 0xff);
 }
 
-/* Four maps by APIC mode and recording; the latter adds the records that the CPU has. */
-static void while_recording(void **state __unused)
+/* Eight maps by SPEC_CTRL, APIC mode and recording, which adds the records that the CPU has. */
+static void by_state(void **state __unused)
 {
 	static const unsigned expected[] = {2, 2 + 3, 2 + 4, 2 + 3 + 4};
 
 	vmx_caps.apicv = true;
+	spec_direct = true;
 	use_lbr_table();
 	filter_line(0x1dc, 0x1dc, VM_MSR_READ, false);
 	make_maps();
-	for (unsigned map = 0; map < 4; map++) {
+	for (unsigned map = 0; map < 8; map++) {
 		unsigned clear = 0;
 
 		for (unsigned i = 0; i < PAGE_SIZE; i++)
 			clear += 8 - (unsigned)__builtin_popcount(
 					     at(guest.msr_bitmap_pa[map / 2][map % 2])[i]);
-		assert_int_equal(clear, expected[map]);
+		assert_int_equal(clear, expected[map % 4] + 2 * (map / 4));
+		assert_int_equal(exits_on(map, 0x48, true), map < 4);
 		assert_int_equal(exits_on(map, 0x1db, false), !(map % 2));
 		assert_int_equal(exits_on(map, 0x1dd, true), !(map % 2));
-		assert_int_equal(exits_on(map, X2APIC_READ, false), map < 2);
+		assert_int_equal(exits_on(map, X2APIC_READ, false), map % 4 < 2);
 	}
 	/* The one for the state that the vCPU is in. */
-	for (unsigned map = 0; map < 4; map++) {
-		guest.apic_mode = map / 2 ? SECONDARY_X2APIC : 0;
+	for (unsigned map = 0; map < 8; map++) {
+		direct_now = map / 4;
+		guest.apic_mode = map / 2 % 2 ? SECONDARY_X2APIC : 0;
 		guest.lbr.on = map % 2;
 		vmx_use_msr_bitmap(&guest);
 		assert_int_equal(vmcs[VMCS_MSR_BITMAP], guest.msr_bitmap_pa[map / 2][map % 2]);
@@ -228,7 +238,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(x2apic_is_hidden, maps_setup, maps_teardown),
 		cmocka_unit_test_setup_teardown(edges, maps_setup, maps_teardown),
 		cmocka_unit_test(beyond_the_edges),
-		cmocka_unit_test_setup_teardown(while_recording, maps_setup, maps_teardown),
+		cmocka_unit_test_setup_teardown(by_state, maps_setup, maps_teardown),
 		cmocka_unit_test_setup_teardown(all_ports_exit, maps_setup, maps_teardown),
 		cmocka_unit_test_setup_teardown(without_memory, maps_setup, maps_teardown),
 	};

@@ -67,6 +67,14 @@ static uint64_t gpa;
 
 static uint32_t pkru;
 
+static uint32_t pkrs;
+
+uint32_t pks_rights(void)
+{
+	assert_true(v.state.cr4 & CR4_PKS);
+	return pkrs;
+}
+
 uint32_t context_pkru(void)
 {
 	assert_true(v.state.cr4 & CR4_PKE);
@@ -626,6 +634,45 @@ static void protection_keys(void **state __unused)
 	}
 }
 
+/* The same for supervisor pages: no user access reaches them anyway. */
+static void supervisor_keys(void **state __unused)
+{
+	const uint64_t la = 0x123;
+
+	for (unsigned key = 0; key < 16; key++) {
+		mode_long(CR4_PKS);
+		*entry(0, 0) = TABLE(1) | P | RW;
+		*entry(1, 0) = TABLE(2) | ALL_RIGHTS | 0xfull << 59;
+		*entry(2, 0) = TABLE(3) | ALL_RIGHTS;
+		*entry(3, 0) = 0x8000 | ALL_RIGHTS | (uint64_t)key << 59;
+		pkrs = ~(3u << 2 * key);
+		translates(la, EMUL_WRITE, 0x8123);
+		pkrs = 1u << 2 * key; /* no access */
+		faults(la, 0, 0x21);
+		faults(la, EMUL_WRITE, 0x23);
+		translates(la, EMUL_FETCH, 0x8123);
+		faults(la, EMUL_USER, 0x25);
+		pkrs = 2u << 2 * key; /* no write */
+		translates(la, 0, 0x8123);
+		faults(la, EMUL_USER, 0x5);
+		faults(la, EMUL_WRITE, 0x23);
+		v.state.cr0 &= ~(uint64_t)CR0_WP;
+		translates(la, EMUL_WRITE, 0x8123);
+		v.state.cr0 |= CR0_WP;
+		/* User pages have others. */
+		pkrs = UINT32_MAX;
+		*entry(0, 0) |= US;
+		translates(la, EMUL_WRITE, 0x8123);
+		v.state.cr4 |= CR4_PKE;
+		pkru = 2u << 2 * key;
+		faults(la, EMUL_USER | EMUL_WRITE, 0x27);
+		translates(la, EMUL_USER, 0x8123);
+		*entry(0, 0) &= ~(uint64_t)US;
+		v.state.cr4 &= ~(uint64_t)CR4_PKS;
+		translates(la, EMUL_WRITE, 0x8123);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -647,6 +694,7 @@ int main(void)
 		cmocka_unit_test(tables_outside_memory),
 		cmocka_unit_test(hostile_tables),
 		cmocka_unit_test(protection_keys),
+		cmocka_unit_test(supervisor_keys),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,11 +2,13 @@
 /* Switches the registers that the hypervisor never uses, and only when another vCPU needs them. */
 #include "socle/cpu/cpu.h"
 #include "socle/cpu/features.h"
+#include "socle/cpu/mitigations.h"
 #include "socle/cpu/regs.h"
 #include "socle/cpu/xstate.h"
 #include "socle/guest/cet.h"
 #include "socle/guest/context.h"
 #include "socle/guest/cpuid.h"
+#include "socle/guest/pks.h"
 #include "socle/mm/frames.h"
 #include "socle/string.h"
 
@@ -174,6 +176,8 @@ static void save(struct holder *h)
 		v->tsc_aux = msr_read(MSR_TSC_AUX);
 	if (cet_in_use())
 		cet_save(v);
+	if (pks_offered(v))
+		pks_save(v);
 	breakpoints_read(v->dr);
 	h->vcpu = NULL;
 }
@@ -195,6 +199,7 @@ static __noinline void change(struct holder *h, struct x86_vcpu *v)
 {
 	if (h->vcpu)
 		save(h);
+	mitigations_before_guest(v->base.vm->id);
 	forget_x87_addresses();
 	if (machine_xcr0)
 		restore_extended(h, v);
@@ -204,6 +209,8 @@ static __noinline void change(struct holder *h, struct x86_vcpu *v)
 		msr_write_ns(MSR_TSC_AUX, v->tsc_aux);
 	if (cet_in_use())
 		cet_restore(v);
+	if (pks_offered(v))
+		pks_restore(v);
 	breakpoints_write(v->dr);
 	h->vcpu = v;
 }
@@ -278,5 +285,6 @@ void context_reset(struct x86_vcpu *v)
 	v->xss = 0;
 	v->tsc_aux = 0;
 	cet_reset(v);
+	pks_reset(v);
 	memset(v->dr, 0, sizeof(v->dr));
 }

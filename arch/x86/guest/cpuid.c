@@ -38,7 +38,7 @@ static const struct cpuid_policy policies[] = {
 	/* Signature; brand index, CLFLUSH size. */
 	{.leaf = 1, .pass = {ALL, 0xffff, 0, 0}, .dynamic = CPUID_DYN_1, .repeats = true},
 	{.leaf = 4, .more = 4, .pass = {CACHE_EAX, ALL, ALL, MASK(2, 0)}}, /* caches on Intel */
-	{.leaf = 7, .dynamic = CPUID_DYN_7},
+	{.leaf = 7, .more = 2, .dynamic = CPUID_DYN_7},
 	{.leaf = LEAF_PERFMON, .repeats = true},
 	{.leaf = 0xb, .subleaf = 0, .dynamic = CPUID_DYN_B},
 	{.leaf = 0xb, .subleaf = 1, .dynamic = CPUID_DYN_B},
@@ -110,6 +110,12 @@ static uint32_t highest_extended(const struct vm_cpu *m)
 	return cpu_model_has(m, GUEST_topoext) ? 0x8000001eu : 0x80000008u;
 }
 
+static uint32_t model_bits(const struct guest_cpuid *t, uint32_t leaf, uint32_t subleaf,
+			   unsigned reg)
+{
+	return cpu_model_bits(&t->model, leaf, subleaf, reg);
+}
+
 /* Parts of leaves that are neither features nor the host's. */
 static void fix_up(const struct guest_cpuid *t, struct cpuid *r, uint32_t leaf, uint32_t subleaf)
 {
@@ -118,6 +124,10 @@ static void fix_up(const struct guest_cpuid *t, struct cpuid *r, uint32_t leaf, 
 		r->eax = cpu_model_has(&t->model, GUEST_arch_lbr) ? LEAF_ARCH_LBR
 			 : cpu_model_has(&t->model, GUEST_xsave)  ? LEAF_XSAVE
 								  : 0xb;
+		break;
+	case 7: /* the highest subleaf */
+		if (subleaf == 0 && model_bits(t, 7, 2, REG_EDX))
+			r->eax = 2;
 		break;
 	case LEAF_PERFMON:
 		if (t->pmu)
@@ -182,12 +192,6 @@ uint32_t cpuid_guest_xsave_size(const struct guest_cpuid *t, uint64_t components
 			size = (c->ecx & B(1) ? ALIGN_UP(size, 64u) : size) + c->eax;
 	}
 	return size;
-}
-
-static uint32_t model_bits(const struct guest_cpuid *t, uint32_t leaf, uint32_t subleaf,
-			   unsigned reg)
-{
-	return cpu_model_bits(&t->model, leaf, subleaf, reg);
 }
 
 /* Appends the entry of one row of the policy, or of one of its further subleaves. */

@@ -40,7 +40,7 @@ static const struct {
 	{GUEST_fxsr, CR4_OSFXSR}, {GUEST_sse, CR4_OSXMMEXCPT}, {GUEST_umip, CR4_UMIP},
 	{GUEST_la57, CR4_LA57}, {GUEST_fsgsbase, CR4_FSGSBASE}, {GUEST_xsave, CR4_OSXSAVE},
 	{GUEST_smep, CR4_SMEP}, {GUEST_smap, CR4_SMAP}, {GUEST_pku, CR4_PKE},
-	{GUEST_shstk, CR4_CET}, {GUEST_ibt, CR4_CET},
+	{GUEST_shstk, CR4_CET}, {GUEST_ibt, CR4_CET}, {GUEST_pks, CR4_PKS},
 };
 
 enum { XCR0_FURTHER = 2 }; /* the first component that has a subleaf of leaf 0xD */

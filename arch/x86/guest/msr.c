@@ -77,7 +77,8 @@ const struct msr_policy *msr_find_name(const char *name, size_t len)
 
 static bool has_handler(uint8_t action)
 {
-	return action == MSR_EMULATED || action == MSR_WHILE_LBR || action == MSR_COUNTER;
+	return action == MSR_EMULATED || action == MSR_WHILE_LBR || action == MSR_COUNTER ||
+	       action == MSR_SWITCHED;
 }
 
 static bool is_sound(const struct msr_policy *p)

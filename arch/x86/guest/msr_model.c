@@ -107,12 +107,19 @@ void msr_visit_lbr(const struct x86_vcpu *v,
 	visit_rows(v, MSR_WHILE_LBR, visit, map);
 }
 
+void msr_visit_switched(const struct x86_vcpu *v,
+			void (*visit)(uint32_t index, bool read, bool write, void *map), void *map)
+{
+	visit_rows(v, MSR_SWITCHED, visit, map);
+}
+
 const char *msr_behaviour(const struct x86_vcpu *v, unsigned n, uint32_t index, bool write)
 {
 	static const char *const texts[] = {
 		[MSR_REJECT] = "rejected",     [MSR_DIRECT] = "direct",
 		[MSR_STORED] = "stored",       [MSR_EMULATED] = "emulated",
 		[MSR_CONSTANT] = "constant",   [MSR_WHILE_LBR] = "recording",
+		[MSR_SWITCHED] = "switched",
 	};
 
 	if (!offered(v, n, index))

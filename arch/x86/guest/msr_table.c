@@ -142,6 +142,31 @@ static enum msr_result mtrr_variable_write(struct x86_vcpu *v, uint32_t index, u
 
 /* Bits that operating systems set without effect; 24: the TSC counts at the P0 rate. */
 enum { HWCR_VALID = BIT(3) | BIT(4) | BIT(6) | BIT(8) | BIT(18) | BIT(24) };
+/*
+ * SDM vol. 4, table 2-2: fast strings, and neither BTS nor PEBS. What can be set has no effect;
+ * bits that hide a feature from CPUID, or NX, cannot.
+ */
+enum misc_enable {
+	MISC_ENABLE_RESET = BIT(0) | BIT(11) | BIT(12),
+	MISC_ENABLE_KEPT = BIT(0) | BIT(3) | BIT(16) | BIT(22) | BIT(23),
+	MISC_ENABLE_PERFMON = BIT(7), /* there are counters */
+	MISC_ENABLE_FIXED = BIT(7) | BIT(11) | BIT(12), /* writes of these are ignored */
+};
+
+static enum msr_result misc_enable_read(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+					uint64_t *value)
+{
+	*value = *slot | (v->pmu ? MISC_ENABLE_PERFMON : 0);
+	return MSR_OK;
+}
+
+static enum msr_result misc_enable_write(struct x86_vcpu *v, uint32_t index, uint64_t *slot,
+					 uint64_t value)
+{
+	*slot = (value & MISC_ENABLE_KEPT) | (*slot & MISC_ENABLE_FIXED);
+	return MSR_OK;
+}
+
 enum { MTRRS_VARIABLE = 8, MTRRCAP = MTRRS_VARIABLE | BIT(8) | BIT(10) };
 enum { PATCH_LEVEL = 0x01000065 };
 
@@ -203,6 +228,8 @@ static const struct msr_policy table[] = {
 	MSR_ROW_STORED("dc_cfg", MSR_DC_CFG, ANY, 0),
 	MSR_ROW_STORED("de_cfg", MSR_DE_CFG, ANY, BIT(1)),
 	MSR_ROW_CONSTANT("p5_mc", MSR_P5_MC_ADDR, 2, 0),
-	MSR_ROW_CONSTANT("misc_enable", MSR_MISC_ENABLE, 1, BIT(0)),
+	{"misc_enable", MSR_MISC_ENABLE, 1, MSR_EMULATED, MSR_EMULATED,
+	 .valid = MISC_ENABLE_KEPT | MISC_ENABLE_FIXED, .reset = MISC_ENABLE_RESET,
+	 .rd = misc_enable_read, .wr = misc_enable_write},
 };
 MSR_POLICIES(table);

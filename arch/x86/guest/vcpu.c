@@ -51,7 +51,7 @@ void x86_vcpu_reset(struct x86_vcpu *v)
  * MSRs, the TSC, XCR0 and the x87 and vector registers stay. The boot processor would go on in
  * firmware, which there is none of: the guest restarts.
  */
-static void init(struct x86_vcpu *v)
+static __noinline void init(struct x86_vcpu *v)
 {
 	uint64_t kept;
 
@@ -76,7 +76,7 @@ static void init(struct x86_vcpu *v)
 }
 
 /* SDM vol. 3, 9.4.3: in real mode, at the page that the vector names. */
-static void start_up(struct x86_vcpu *v)
+static __noinline void start_up(struct x86_vcpu *v)
 {
 	uint8_t page = events_startup(v);
 

@@ -4,6 +4,7 @@
 #include "socle/cpu/regs.h"
 #include "socle/guest/context.h"
 #include "socle/guest/cpuid.h"
+#include "socle/guest/pks.h"
 #include "socle/guest/walk.h"
 
 /* Entry bits in all formats (SDM vol. 3, 4.3 to 4.5). */
@@ -128,16 +129,20 @@ static bool allowed(const struct walk *w)
 	return !((w->access & EMUL_FETCH) && w->no_exec);
 }
 
-/* Protection keys guard user pages from accesses to data (SDM vol. 3, 4.6.2). */
+/*
+ * Protection keys guard pages from accesses to data, user pages by PKRU and supervisor pages by
+ * IA32_PKRS (SDM vol. 3, 4.6.2).
+ */
 static bool key_denies(const struct walk *w, uint64_t pte)
 {
 	enum { KEY_SHIFT = 59, KEY = 15, NO_ACCESS = 1, NO_WRITE = 2 };
 	const struct x86_state *s = &w->v->state;
+	bool user = w->rights & US;
 	uint32_t denied;
 
-	if (!(s->cr4 & CR4_PKE) || !w->m.la || !(w->rights & US) || (w->access & EMUL_FETCH))
+	if (!(s->cr4 & (user ? CR4_PKE : CR4_PKS)) || !w->m.la || (w->access & EMUL_FETCH))
 		return false;
-	denied = context_pkru() >> 2 * (pte >> KEY_SHIFT & KEY);
+	denied = (user ? context_pkru() : pks_rights()) >> 2 * (pte >> KEY_SHIFT & KEY);
 	if (denied & NO_ACCESS)
 		return true;
 	return (denied & NO_WRITE) && (w->access & EMUL_WRITE) &&

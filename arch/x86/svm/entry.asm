@@ -4,6 +4,7 @@
 %include "arch/x86/guest/gpr.inc"
 
 	extern svm_exit
+	extern svm_exit_switched
 
 ; struct svm_vcpu (svm.h)
 VMCB		equ 0
@@ -21,14 +22,16 @@ VMCB_RIP	equ 0x578
 	mov [rax + REG(7)], rdi
 %endmacro
 
-; int svm_run_loop(struct svm_vcpu *s): GIF is 0 and IF is 1 here and in svm_exit(), so nothing
-; interrupts it, and a physical interrupt ends the guest's run (APM vol. 2, 15.17 and 15.21).
+; A function of struct svm_vcpu *s: the loop with %2 as the handler of exits. GIF is 0 and IF is 1
+; here and there, so nothing interrupts it, and a physical interrupt ends the guest's run (APM vol.
+; 2, 15.17 and 15.21).
+%macro RUN_LOOP 2
 	align 16
-	global svm_run_loop
-svm_run_loop:
+	global %1
+%1:
 	PUSH_KEPT
 	push rdi		; RSP is a multiple of 16 now, as the call below wants it
-.enter:
+%%enter:
 	mov rax, [rdi + VMCB]
 	mov rcx, [rdi + REG(0)]
 	mov [rax + VMCB_RAX], rcx
@@ -41,13 +44,17 @@ svm_run_loop:
 	mov rcx, [rdi + VMCB]
 	mov rcx, [rcx + VMCB_RAX]
 	mov [rdi + REG(0)], rcx
-	call svm_exit
+	call %2
 	mov rdi, [rsp]
 	test eax, eax
-	jz .enter
+	jz %%enter
 	pop rdi
 	POP_KEPT
 	ret
+%endmacro
+
+	RUN_LOOP svm_run_loop, svm_exit
+	RUN_LOOP svm_run_loop_switched, svm_exit_switched
 
 ; void svm_floor_loop(uint64_t vmcb_pa, uint64_t rounds, struct vmcb *vmcb): what any hypervisor
 ; must pay: entry, exit, all general registers, a compare of the exit code, GIF.

@@ -77,12 +77,10 @@ static void set(struct vmcb *c, uint64_t *field, uint64_t value)
 static void update(struct svm_vcpu *s)
 {
 	struct vmcb *c = s->vmcb;
-	bool on = c->dbgctl;
 
-	c->lbr_control = on ? LBR_CONTROL_ENABLE : 0;
-	c->msrpm_pa = s->msrpm_pa[on];
-	/* The control itself is never cached (APM vol. 2, 15.15.3). */
-	svm_touch(c, CLEAN_PERMISSIONS);
+	/* Never cached (APM vol. 2, 15.15.3). */
+	c->lbr_control = c->dbgctl ? LBR_CONTROL_ENABLE : 0;
+	svm_use_msr_map(s);
 }
 
 void svm_lbr_set_debugctl(struct svm_vcpu *s, uint64_t value)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The MSR and I/O permission maps (APM vol. 2, 15.10 and 15.11): each VM has one for its MSRs. */
 #include "socle/guest/lbr.h"
+#include "socle/guest/spec_ctrl.h"
 #include "socle/mm/frames.h"
 #include "socle/string.h"
 #include "svm.h"
@@ -50,11 +51,21 @@ status_t svm_maps_init(void)
 	return 0;
 }
 
+static void make_map(const struct x86_vcpu *v, uint8_t *map, bool spec_ctrl, bool lbr)
+{
+	memset(map, 0xff, MSRPM_SIZE);
+	msr_visit_direct(v, allow, map);
+	if (spec_ctrl)
+		msr_visit_switched(v, allow, map);
+	if (lbr)
+		msr_visit_lbr(v, allow_lbr, map);
+}
+
 status_t svm_msr_maps(struct x86_vcpu *v)
 {
 	struct svm_vcpu *s = svm_vcpu(v);
-	unsigned count = lbr_offered() ? 2 : 1;
-	uint8_t *msrpm;
+	unsigned spec = spec_ctrl_direct(v->cpuid) ? 2 : 1, records = lbr_offered() ? 2 : 1;
+	uint8_t *map;
 
 	/* All vCPUs have the same CPU model and filter. */
 	if (v->base.id) {
@@ -62,17 +73,24 @@ status_t svm_msr_maps(struct x86_vcpu *v)
 		       sizeof(s->msrpm_pa));
 		return 0;
 	}
-	msrpm = pages_alloc(count * MSRPM_SIZE, OWNER_VM_CORE);
-	if (!msrpm)
+	map = pages_alloc(spec * records * MSRPM_SIZE, OWNER_VM_CORE);
+	if (!map)
 		return -S_NOMEM;
-	memset(msrpm, 0xff, count * MSRPM_SIZE);
-	s->msrpm_pa[0] = virt_to_phys(msrpm);
-	msr_visit_direct(v, allow, msrpm);
-	if (!lbr_offered())
-		return 0;
-	msrpm += MSRPM_SIZE;
-	s->msrpm_pa[1] = virt_to_phys(msrpm);
-	msr_visit_direct(v, allow, msrpm);
-	msr_visit_lbr(v, allow_lbr, msrpm);
+	for (unsigned i = 0; i < ARRAY_SIZE(s->msrpm_pa); i++) {
+		unsigned c = i / 2, r = i % 2;
+		uint8_t *one = map + (c % spec * records + r % records) * MSRPM_SIZE;
+
+		if (c < spec && r < records)
+			make_map(v, one, c, r);
+		s->msrpm_pa[i] = virt_to_phys(one);
+	}
 	return 0;
+}
+
+void svm_use_msr_map(struct svm_vcpu *s)
+{
+	bool records = s->vmcb->dbgctl;
+
+	s->vmcb->msrpm_pa = s->msrpm_pa[2 * svm_spec_ctrl_direct(s) + records];
+	svm_touch(s->vmcb, CLEAN_PERMISSIONS);
 }

@@ -9,6 +9,7 @@
 #include "socle/guest/lbr.h"
 #include "socle/guest/msr.h"
 #include "socle/guest/pmu.h"
+#include "socle/guest/spec_ctrl.h"
 #include "socle/report.h"
 #include "socle/string.h"
 #include "svm.h"
@@ -78,6 +79,7 @@ static status_t svm_cpu_on(void)
 		return 0;
 	/* With shadow stacks, VMRUN and #VMEXIT switch their state always. */
 	cet_probe(cpu_has(CPU_SHSTK));
+	spec_ctrl_probe();
 	svm_clean = cpu_has(CPU_SVM_CLEAN) ? CLEAN_ALL & ~(uint64_t)(CLEAN_INT | CLEAN_CR2) : 0;
 	return svm_maps_init();
 }
@@ -86,10 +88,10 @@ static const char *svm_features(void)
 {
 	static char text[80];
 
-	format(text, sizeof(text), "%s%s%s%s%s", cpu_has(CPU_SVM_NRIPS) ? ", next RIP" : "",
+	format(text, sizeof(text), "%s%s%s%s%s%s", cpu_has(CPU_SVM_NRIPS) ? ", next RIP" : "",
 	       cpu_has(CPU_SVM_CLEAN) ? ", clean bits" : "",
 	       cpu_has(CPU_SVM_FLUSH_ASID) ? ", flush by ASID" : "", lbr_offered() ? ", LBR" : "",
-	       pmu_offered() ? ", PMU" : "");
+	       pmu_offered() ? ", PMU" : "", cpu_has(CPU_SVM_SPEC_CTRL) ? ", SPEC_CTRL" : "");
 	return text;
 }
 
@@ -159,10 +161,12 @@ static void svm_vcpu_reset(struct x86_vcpu *v, bool init)
 	struct svm_vcpu *s = svm_vcpu(v);
 	struct vmcb *c = s->vmcb;
 	struct svm_lbr kept = svm_lbr_get(s);
+	uint64_t spec_ctrl = init ? svm_spec_ctrl(v) : 0;
 
 	clear_vmcb(c, init);
 	set_intercepts(c, v);
 	c->iopm_pa = svm_iopm_pa;
+	svm_spec_ctrl_reset(s, spec_ctrl);
 	svm_lbr_reset(s, init ? &kept : NULL);
 	c->tsc_offset = v->tsc_offset;
 	c->int_ctl = V_INTR_MASKING;
@@ -224,6 +228,15 @@ static void notice_removals(struct svm_vcpu *s)
 		vcpu_request_self(&s->x.base, VCPU_REQ_FLUSH);
 }
 
+/* GIF is 0. */
+static int run_loop(struct svm_vcpu *s)
+{
+	if (likely(!s->switches_spec_ctrl))
+		return svm_run_loop(s);
+	svm_spec_ctrl_enter(s);
+	return svm_run_loop_switched(s);
+}
+
 static enum vcpu_leave svm_run(struct vcpu *b)
 {
 	struct svm_vcpu *s = svm_vcpu(x86_vcpu(b));
@@ -247,7 +260,7 @@ static enum vcpu_leave svm_run(struct vcpu *b)
 	leave = svm_prepare(s);
 	if (!leave) {
 		take_asid(s);
-		leave = svm_run_loop(s);
+		leave = run_loop(s);
 	}
 	vmsave(s->vmcb_pa);
 	vmload(host_pa);
@@ -311,6 +324,8 @@ static const struct vendor svm = {
 	.set_tsc_offset = svm_set_tsc_offset,
 	.ssp_table = svm_ssp_table,
 	.set_ssp_table = svm_set_ssp_table,
+	.spec_ctrl = svm_spec_ctrl,
+	.set_spec_ctrl = svm_set_spec_ctrl,
 	.exit_count = svm_exit_count,
 	.floor = svm_floor,
 };

@@ -26,7 +26,10 @@ struct svm_vcpu {
 	uint64_t nmi_iret;     /* where an NMI's handler is about to return; or NOWHERE */
 	uint64_t hlt_rip;      /* where a HLT in the shadow of STI was last seen */
 	struct x86_vcpu x;     /* at 128: general registers for the entry code */
-	uint64_t msrpm_pa[2];  /* its VM's MSR permission maps; [1]: while it records branches */
+	/* Its VM's MSR permission maps; + 1: while it records branches, + 2: SPEC_CTRL is direct */
+	uint64_t msrpm_pa[4];
+	bool switches_spec_ctrl; /* around each exit: see spec_ctrl.c */
+	uint64_t spec_ctrl;	 /* the guest's, where the CPU does not virtualize it */
 	uint64_t guest_debugctl; /* while stepping: what DEBUGCTL was before */
 	uint64_t count[EXIT_COUNTS];
 };
@@ -51,9 +54,14 @@ static __always_inline void svm_touch(struct vmcb *c, uint32_t parts)
 /* entry.asm: runs the guest and svm_exit() in turns until svm_exit() returns nonzero; that value.
  */
 int svm_run_loop(struct svm_vcpu *s);
+/* The same with svm_exit_switched(). */
+int svm_run_loop_switched(struct svm_vcpu *s);
 
 /* Handles one exit. 0: enter again; else 1 + enum vcpu_leave. Called from entry.asm. */
 int svm_exit(struct svm_vcpu *s);
+
+/* The same for a vCPU whose SPEC_CTRL we switch (spec_ctrl.c): it is the guest's outside of it. */
+int svm_exit_switched(struct svm_vcpu *s);
 
 /* Between any work and an entry: events, write-back, flushes. Returns as svm_exit(). */
 int svm_prepare(struct svm_vcpu *s);
@@ -97,6 +105,8 @@ const char *svm_cet_invalid(const struct vmcb *c);
 extern uint64_t svm_iopm_pa;
 status_t __must_check svm_maps_init(void);
 status_t __must_check svm_msr_maps(struct x86_vcpu *v);
+/* Chooses the one for @s' current state, in its VMCB. */
+void svm_use_msr_map(struct svm_vcpu *s);
 
 /*
  * Last branch records (lbr.c): turning them off for us, on each CPU, and the probe on the first; a
@@ -113,6 +123,16 @@ void svm_lbr_reset(struct svm_vcpu *s, const struct svm_lbr *kept);
 
 /* Performance counters (pmu.c): the probe, on the boot CPU, and turning them off for us. */
 void svm_pmu_cpu_on(bool boot);
+
+/*
+ * SPEC_CTRL (spec_ctrl.c): the guest's value, and whether its accesses make no exit now; a reset,
+ * which leaves it with @value; and before svm_run_loop_switched(): from here on it is the guest's.
+ */
+uint64_t svm_spec_ctrl(struct x86_vcpu *v);
+void svm_set_spec_ctrl(struct x86_vcpu *v, uint64_t value);
+bool svm_spec_ctrl_direct(const struct svm_vcpu *s);
+void svm_spec_ctrl_reset(struct svm_vcpu *s, uint64_t value);
+void svm_spec_ctrl_enter(struct svm_vcpu *s);
 
 /* "cpuid" for exit code 0x72; "" where there is none. */
 const char *svm_exit_name(uint64_t code);

@@ -147,7 +147,9 @@ struct vmcb {
 	uint8_t reserved648[0x20];
 	uint64_t g_pat;						       /* 668 */
 	uint64_t dbgctl, br_from, br_to, last_excp_from, last_excp_to; /* 670 */
-	uint8_t reserved698[0x968];
+	uint8_t reserved698[0x48];
+	uint64_t spec_ctrl; /* 6e0 */
+	uint8_t reserved6e8[0x918];
 };
 _Static_assert(offsetof(struct vmcb, iopm_pa) == 0x40, "VMCB");
 _Static_assert(offsetof(struct vmcb, asid) == 0x58, "VMCB");
@@ -165,6 +167,7 @@ _Static_assert(offsetof(struct vmcb, rax) == 0x5f8, "VMCB");
 _Static_assert(offsetof(struct vmcb, cr2) == 0x640, "VMCB");
 _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB");
 _Static_assert(offsetof(struct vmcb, last_excp_to) == 0x690, "VMCB");
+_Static_assert(offsetof(struct vmcb, spec_ctrl) == 0x6e0, "VMCB");
 _Static_assert(sizeof(struct vmcb) == 4096, "VMCB");
 _Static_assert(sizeof(struct x86_segment) == 16, "segments are copied from and to the VMCB");
 

@@ -2,6 +2,7 @@
 /* The MSR and I/O bitmaps (SDM vol. 3, 25.6.4 and 25.6.9): each VM has its own for MSRs. */
 #include "socle/guest/cpuid.h"
 #include "socle/guest/lbr.h"
+#include "socle/guest/spec_ctrl.h"
 #include "socle/mm/frames.h"
 #include "socle/string.h"
 #include "vmx.h"
@@ -53,10 +54,12 @@ static void allow_lbr(uint32_t index, bool read, bool write, void *map)
 		allow(index, read, write, map);
 }
 
-static void make_map(const struct x86_vcpu *v, uint8_t *map, bool x2apic, bool lbr)
+static void make_map(const struct x86_vcpu *v, uint8_t *map, bool spec_ctrl, bool x2apic, bool lbr)
 {
 	memset(map, 0xff, PAGE_SIZE);
 	msr_visit_direct(v, allow, map);
+	if (spec_ctrl)
+		msr_visit_switched(v, allow, map);
 	if (x2apic)
 		vmx_apicv_msrs(allow, map);
 	if (lbr)
@@ -68,6 +71,7 @@ status_t vmx_msr_maps(struct x86_vcpu *v)
 	bool x2apic = vmx_caps.apicv && cpuid_guest_bit(v->cpuid, 1, REG_ECX, CPUID_X2APIC);
 	struct vmx_vcpu *s = vmx_vcpu(v);
 	unsigned modes = x2apic ? 2 : 1, records = lbr_offered() ? 2 : 1;
+	unsigned specs = spec_ctrl_direct(v->cpuid) ? 2 : 1;
 	uint8_t *map;
 
 	/* All vCPUs have the same CPU model and filter. */
@@ -76,17 +80,17 @@ status_t vmx_msr_maps(struct x86_vcpu *v)
 		       sizeof(s->msr_bitmap_pa));
 		return 0;
 	}
-	map = pages_alloc(modes * records * PAGE_SIZE, OWNER_VM_CORE);
+	map = pages_alloc(specs * modes * records * PAGE_SIZE, OWNER_VM_CORE);
 	if (!map)
 		return -S_NOMEM;
-	for (unsigned m = 0; m < 2; m++) {
-		for (unsigned r = 0; r < 2; r++) {
-			uint8_t *one = map + (m % modes * records + r % records) * PAGE_SIZE;
+	for (unsigned i = 0; i < 8; i++) {
+		unsigned c = i / 4, m = i / 2 % 2, r = i % 2;
+		unsigned n = (c % specs * modes + m % modes) * records + r % records;
+		uint8_t *one = map + n * PAGE_SIZE;
 
-			if (m < modes && r < records)
-				make_map(v, one, m, r);
-			s->msr_bitmap_pa[m][r] = virt_to_phys(one);
-		}
+		if (c < specs && m < modes && r < records)
+			make_map(v, one, c, m, r);
+		s->msr_bitmap_pa[2 * c + m][r] = virt_to_phys(one);
 	}
 	return 0;
 }
@@ -95,5 +99,5 @@ void vmx_use_msr_bitmap(struct vmx_vcpu *s)
 {
 	bool x2apic = s->apic_mode & SECONDARY_X2APIC;
 
-	vmwrite(VMCS_MSR_BITMAP, s->msr_bitmap_pa[x2apic][s->lbr.on]);
+	vmwrite(VMCS_MSR_BITMAP, s->msr_bitmap_pa[2 * vmx_spec_ctrl_direct(s) + x2apic][s->lbr.on]);
 }

@@ -10,6 +10,7 @@
 #include "socle/guest/lbr.h"
 #include "socle/guest/msr.h"
 #include "socle/guest/pmu.h"
+#include "socle/guest/spec_ctrl.h"
 #include "socle/report.h"
 #include "socle/string.h"
 #include "vmx.h"
@@ -103,6 +104,7 @@ static status_t vmx_cpu_on(void)
 		vmx_use_apicv(false);
 	}
 	cet_probe(vmx_caps.cet);
+	spec_ctrl_probe();
 	pt_ept_init(vmx_caps.ept_vpid & EPT_CAP_PAGES_2M, vmx_caps.ept_vpid & EPT_CAP_PAGES_1G);
 	return vmx_maps_init();
 }
@@ -250,9 +252,6 @@ static void write_controls(struct vmx_vcpu *s)
 	vmwrite(VMCS_PF_ERROR_MASK, 0);
 	vmwrite(VMCS_PF_ERROR_MATCH, 0);
 	vmwrite(VMCS_CR3_TARGET_COUNT, 0);
-	vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 0);
-	vmwrite(VMCS_EXIT_MSR_LOAD_COUNT, 0);
-	vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
 	vmwrite(VMCS_IO_BITMAP_A, vmx_io_bitmap_pa[0]);
 	vmwrite(VMCS_IO_BITMAP_B, vmx_io_bitmap_pa[1]);
 	vmwrite(VMCS_TSC_OFFSET, v->tsc_offset);
@@ -330,6 +329,7 @@ static void vmx_vcpu_reset(struct x86_vcpu *v, bool init)
 	vmx_lbr_reset(s, init);
 	vmx_pmu_reset(s, init);
 	write_controls(s);
+	vmx_spec_ctrl_reset(s, init);
 	write_guest_state(s);
 	if (!init)
 		reset_sysenter();
@@ -421,6 +421,8 @@ static const struct vendor vmx = {
 	.set_tsc_offset = vmx_set_tsc_offset,
 	.ssp_table = vmx_ssp_table,
 	.set_ssp_table = vmx_set_ssp_table,
+	.spec_ctrl = vmx_spec_ctrl,
+	.set_spec_ctrl = vmx_set_spec_ctrl,
 	.exit_count = vmx_exit_count,
 	.floor = vmx_floor,
 };

@@ -24,6 +24,13 @@ struct vmx_lbr {
 	uint64_t value[LBR_REGISTERS]; /* while not in the CPU */
 };
 
+/* SPEC_CTRL of a vCPU: see spec_ctrl.c. The entries are areas of one MSR each. */
+struct vmx_spec_ctrl {
+	_Alignas(16) struct vmx_msr_entry guest;
+	_Alignas(16) struct vmx_msr_entry host;
+	bool on; /* entries and exits switch it */
+};
+
 struct vmx_vcpu {
 	bool launched; /* at 0, for the entry code: VMRESUME, not VMLAUNCH */
 	uint16_t vpid;
@@ -38,9 +45,11 @@ struct vmx_vcpu {
 	uint64_t cr2, dr6;	  /* likewise */
 	struct x86_vcpu x;	  /* at 128: general registers for the entry code */
 
-	/* Its VM's MSR bitmaps: in x2APIC mode with APIC virtualization? while it records branches?
+	/*
+	 * Its VM's MSR bitmaps: + 1: in x2APIC mode with APIC virtualization, + 2: SPEC_CTRL is
+	 * direct; while it records branches?
 	 */
-	uint64_t msr_bitmap_pa[2][2];
+	uint64_t msr_bitmap_pa[4][2];
 
 	/* APIC virtualization (apicv.c); all NULL and 0 without. */
 	void *apic_page;       /* virtual-APIC page: its lapic's registers */
@@ -50,6 +59,7 @@ struct vmx_vcpu {
 	uint64_t eoi_exits[4]; /* what VMCS_EOI_EXIT_BITMAP0 and on hold */
 
 	struct vmx_lbr lbr;
+	struct vmx_spec_ctrl spec_ctrl;
 
 	uint64_t count[EXIT_COUNTS];
 #ifdef VMX_COUNT_ACCESSES
@@ -123,6 +133,15 @@ void vmx_lbr_set_debugctl(struct vmx_vcpu *s, uint64_t value);
 void vmx_lbr_debug_exception(struct vmx_vcpu *s);
 /* Is @index one of the registers that are direct while a guest records? */
 bool vmx_lbr_direct(uint32_t index);
+
+/*
+ * SPEC_CTRL (spec_ctrl.c): the guest's value, and whether its accesses make no exit now; fields of
+ * the VMCS, which is current, at a reset (@init: the value stays).
+ */
+uint64_t vmx_spec_ctrl(struct x86_vcpu *v);
+void vmx_set_spec_ctrl(struct x86_vcpu *v, uint64_t value);
+bool vmx_spec_ctrl_direct(const struct vmx_vcpu *s);
+void vmx_spec_ctrl_reset(struct vmx_vcpu *s, bool init);
 
 /*
  * entry.asm: runs the guest and vmx_exit() in turns until vmx_exit() returns nonzero; that value.

@@ -20,8 +20,12 @@
 	X(UMIP, 7, 0, ecx, 2)                       \
 	X(SHSTK, 7, 0, ecx, 7)                      \
 	X(LA57, 7, 0, ecx, 16)                      \
+	X(MD_CLEAR, 7, 0, edx, 10)                  \
 	X(ARCH_LBR, 7, 0, edx, 19)                  \
 	X(IBT, 7, 0, edx, 20)                       \
+	X(SPEC_CTRL, 7, 0, edx, 26)                 \
+	X(FLUSH_L1D, 7, 0, edx, 28)                 \
+	X(ARCH_CAPABILITIES, 7, 0, edx, 29)         \
 	X(WRMSRNS, 7, 1, eax, 19)                   \
 	X(MSR_IMM, 7, 1, ecx, 5)                    \
 	X(XSAVES, 0xd, 1, eax, 3)                   \
@@ -30,6 +34,10 @@
 	X(PAGE_1G, 0x80000001, 0, edx, 26)          \
 	X(RDTSCP, 0x80000001, 0, edx, 27)           \
 	X(INVARIANT_TSC, 0x80000007, 0, edx, 8)     \
+	X(AMD_IBPB, 0x80000008, 0, ebx, 12)         \
+	X(AMD_IBRS, 0x80000008, 0, ebx, 14)         \
+	X(AMD_IBRS_ALWAYS, 0x80000008, 0, ebx, 16)  \
+	X(AUTO_IBRS, 0x80000021, 0, eax, 8)         \
 	X(SVM_NPT, 0x8000000a, 0, edx, 0)           \
 	X(SVM_LBRV, 0x8000000a, 0, edx, 1)          \
 	X(SVM_NRIPS, 0x8000000a, 0, edx, 3)         \
@@ -39,7 +47,8 @@
 	X(SVM_DECODE, 0x8000000a, 0, edx, 7)        \
 	X(SVM_PAUSE_FILTER, 0x8000000a, 0, edx, 10) \
 	X(SVM_AVIC, 0x8000000a, 0, edx, 13)         \
-	X(SVM_VGIF, 0x8000000a, 0, edx, 16)
+	X(SVM_VGIF, 0x8000000a, 0, edx, 16)         \
+	X(SVM_SPEC_CTRL, 0x8000000a, 0, edx, 20)
 
 enum cpu_feature {
 #define X(name, leaf, subleaf, reg, bit) CPU_##name,

@@ -32,6 +32,7 @@ enum xcr0_bits {
 enum efer_bits {
 	EFER_SCE = BIT(0), EFER_LME = BIT(8), EFER_LMA = BIT(10), EFER_NXE = BIT(11),
 	EFER_SVME = BIT(12), EFER_LMSLE = BIT(13), EFER_FFXSR = BIT(14), EFER_TCE = BIT(15),
+	EFER_AUTO_IBRS = BIT(21),
 };
 
 /* Indices as in SDM vol. 4 and APM vol. 2, appendix A. */
@@ -39,7 +40,7 @@ enum msr_index {
 	MSR_P5_MC_ADDR = 0x0, MSR_P5_MC_TYPE = 0x1, MSR_TSC = 0x10, MSR_PLATFORM_ID = 0x17,
 	MSR_APIC_BASE = 0x1b, MSR_FEATURE_CONTROL = 0x3a, MSR_TSC_ADJUST = 0x3b,
 	MSR_SPEC_CTRL = 0x48, MSR_PRED_CMD = 0x49, MSR_UCODE_REV = 0x8b, MSR_MTRRCAP = 0xfe,
-	MSR_ARCH_CAPABILITIES = 0x10a, MSR_MISC_FEATURES = 0x140, MSR_SYSENTER_CS = 0x174,
+	MSR_ARCH_CAPABILITIES = 0x10a, MSR_FLUSH_CMD = 0x10b, MSR_MISC_FEATURES = 0x140, MSR_SYSENTER_CS = 0x174,
 	MSR_SYSENTER_ESP = 0x175, MSR_SYSENTER_EIP = 0x176, MSR_MCG_CAP = 0x179,
 	MSR_MCG_STATUS = 0x17a, MSR_MCG_CTL = 0x17b, MSR_P6_EVNTSEL0 = 0x186,
 	MSR_MISC_ENABLE = 0x1a0, MSR_DEBUGCTL = 0x1d9, MSR_LASTBRANCHFROM = 0x1db,
@@ -47,6 +48,7 @@ enum msr_index {
 	MSR_MTRR_PHYSBASE0 = 0x200, MSR_MTRR_FIX64K = 0x250, MSR_MTRR_FIX16K_80000 = 0x258,
 	MSR_MTRR_FIX16K_A0000 = 0x259, MSR_MTRR_FIX4K_C0000 = 0x268, MSR_PAT = 0x277,
 	MSR_MTRR_DEF_TYPE = 0x2ff, MSR_PERF_CAPABILITIES = 0x345, MSR_MC0_CTL = 0x400, MSR_TSC_DEADLINE = 0x6e0,
+	MSR_PKRS = 0x6e1,
 	MSR_U_CET = 0x6a0, MSR_S_CET = 0x6a2, MSR_PL0_SSP = 0x6a4, MSR_PL1_SSP = 0x6a5,
 	MSR_PL2_SSP = 0x6a6, MSR_PL3_SSP = 0x6a7, MSR_INT_SSP_TAB = 0x6a8,
 	MSR_X2APIC = 0x800, MSR_XSS = 0xda0,
@@ -131,6 +133,12 @@ static __always_inline uint64_t xgetbv(uint32_t index)
 static __always_inline void xsetbv(uint32_t index, uint64_t value)
 {
 	__asm__ volatile("xsetbv" ::"c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
+}
+
+/* Where CPUID says so, overwrites buffers beside (SDM vol. 2, VERW). @selector: data, writable. */
+static __always_inline void verw(uint16_t selector)
+{
+	__asm__ volatile("verw %0" ::"m"(selector) : "cc", "memory");
 }
 
 static __always_inline uint64_t rdtsc(void)

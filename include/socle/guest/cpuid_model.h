@@ -106,11 +106,23 @@ enum guest_feature_flags {
 	X(avx512_bitalg, 7, 0, ECX, 12, 0, GUEST_avx512f)                 \
 	X(avx512_vpopcntdq, 7, 0, ECX, 14, 0, GUEST_avx512f)              \
 	X(la57, 7, 0, ECX, 16, 0)                                         \
+	X(pks, 7, 0, ECX, 31, 0)                                          \
 	X(avx512_4vnniw, 7, 0, EDX, 2, 0, GUEST_avx512f)                  \
 	X(avx512_4fmaps, 7, 0, EDX, 3, 0, GUEST_avx512f)                  \
 	X(avx512_vp2intersect, 7, 0, EDX, 8, 0, GUEST_avx512f)            \
+	X(md_clear, 7, 0, EDX, 10, 0)                                     \
 	X(arch_lbr, 7, 0, EDX, 19, 0)                                     \
 	X(ibt, 7, 0, EDX, 20, 0, GUEST_xsaves)                            \
+	X(spec_ctrl, 7, 0, EDX, 26, 0)                                    \
+	X(intel_stibp, 7, 0, EDX, 27, 0, GUEST_spec_ctrl)                 \
+	X(flush_l1d, 7, 0, EDX, 28, 0)                                    \
+	X(arch_capabilities, 7, 0, EDX, 29, 0)                            \
+	X(spec_ctrl_ssbd, 7, 0, EDX, 31, 0, GUEST_spec_ctrl)              \
+	X(intel_psfd, 7, 2, EDX, 0, 0, GUEST_spec_ctrl)                   \
+	X(ipred_ctrl, 7, 2, EDX, 1, 0, GUEST_spec_ctrl)                   \
+	X(rrsba_ctrl, 7, 2, EDX, 2, 0, GUEST_spec_ctrl)                   \
+	X(ddpd_u, 7, 2, EDX, 3, 0, GUEST_spec_ctrl)                       \
+	X(bhi_ctrl, 7, 2, EDX, 4, 0, GUEST_spec_ctrl)                     \
 	X(xsaveopt, 0xd, 1, EAX, 0, 0, GUEST_xsave)                       \
 	X(xsavec, 0xd, 1, EAX, 1, 0, GUEST_xsave)                         \
 	X(xsaves, 0xd, 1, EAX, 3, 0, GUEST_xsave)                         \
@@ -136,6 +148,15 @@ enum guest_feature_flags {
 	X(3dnow, 0x80000001, 0, EDX, 31, 0)                               \
 	X(constant_tsc, 0x80000007, 0, EDX, 8, 0)                         \
 	X(clzero, 0x80000008, 0, EBX, 0, 0)                               \
+	X(amd_ibpb, 0x80000008, 0, EBX, 12, 0)                            \
+	X(amd_ibrs, 0x80000008, 0, EBX, 14, 0)                            \
+	X(amd_stibp, 0x80000008, 0, EBX, 15, 0, GUEST_amd_ibrs)           \
+	X(amd_ibrs_always, 0x80000008, 0, EBX, 16, 0, GUEST_amd_ibrs)     \
+	X(amd_stibp_always, 0x80000008, 0, EBX, 17, 0, GUEST_amd_stibp)   \
+	X(amd_ibrs_preferred, 0x80000008, 0, EBX, 18, 0, GUEST_amd_ibrs)  \
+	X(amd_ibrs_same_mode, 0x80000008, 0, EBX, 19, 0, GUEST_amd_ibrs)  \
+	X(amd_ssbd, 0x80000008, 0, EBX, 24, 0, GUEST_amd_ibrs)            \
+	X(amd_psfd, 0x80000008, 0, EBX, 28, 0, GUEST_amd_ibrs)            \
 	X(perfmon_v2, 0x80000022, 0, EAX, 0, 0, GUEST_perfctr_core)
 
 enum guest_feature {

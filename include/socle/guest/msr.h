@@ -20,6 +20,7 @@ enum msr_action {
 	MSR_CONSTANT, /* reads the reset value; as a write: ignored */
 	MSR_WHILE_LBR, /* direct while the guest records branches, else a handler; no value is kept */
 	MSR_COUNTER, /* with `pmu = on` direct where it can be, else a handler; without: 0, ignored */
+	MSR_SWITCHED, /* direct while entries and exits switch it, else a handler; likewise */
 };
 
 /* What becomes of a value that is kept for the guest when its vCPU gets an INIT. */
@@ -81,7 +82,7 @@ struct msr_policy {
 	uint64_t reset;		     /* value at reset */
 	uint8_t at_init;	     /* enum msr_at_init */
 	bool (*has)(uint32_t index); /* which of the registers this CPU has; NULL: all */
-	msr_read_fn rd;		     /* MSR_EMULATED, MSR_WHILE_LBR, MSR_COUNTER */
+	msr_read_fn rd;		     /* MSR_EMULATED, MSR_WHILE_LBR, MSR_COUNTER, MSR_SWITCHED */
 	msr_write_fn wr;	     /* likewise */
 };
 
@@ -169,5 +170,9 @@ const char *msr_behaviour(const struct x86_vcpu *v, unsigned n, uint32_t index, 
 /* The same for those that are direct while a guest records branches. */
 void msr_visit_lbr(const struct x86_vcpu *v,
 		   void (*visit)(uint32_t index, bool read, bool write, void *map), void *map);
+
+/* The same for those that are direct while entries and exits switch them. */
+void msr_visit_switched(const struct x86_vcpu *v,
+			void (*visit)(uint32_t index, bool read, bool write, void *map), void *map);
 
 #endif

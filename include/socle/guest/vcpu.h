@@ -101,6 +101,7 @@ struct x86_vcpu {
 	uint64_t xcr0, tsc_aux, dr[4]; /* while not loaded in the CPU: see context.h */
 	uint64_t xss;		       /* IA32_XSS: also in the CPU while it is loaded there */
 	uint64_t cet[CET_REGISTERS];   /* likewise, by enum cet_kept: see cet.h */
+	uint32_t pkrs;		       /* IA32_PKRS, while not loaded in the CPU */
 	void *fpu;		       /* XSAVE or FXSAVE area, used while not loaded */
 	struct x86_pmu *pmu;	       /* performance counters; NULL: it has none; see pmu.h */
 	bool waits_for_sipi;	       /* after INIT */
@@ -155,6 +156,9 @@ enum exit_action {
 	/* IA32_INTERRUPT_SSP_TABLE_ADDR; of guests that have shadow stacks. */                    \
 	X(uint64_t, ssp_table, (struct x86_vcpu * v))                                              \
 	X(void, set_ssp_table, (struct x86_vcpu * v, uint64_t address))                            \
+	/* IA32_SPEC_CTRL, as the guest has it; a new value, whose bits the guest's model has. */  \
+	X(uint64_t, spec_ctrl, (struct x86_vcpu * v))                                              \
+	X(void, set_spec_ctrl, (struct x86_vcpu * v, uint64_t value))                              \
 	/* Name of an exit counter, its count in @n; NULL at the end. Some names may be "". */     \
 	X(const char *, exit_count, (struct x86_vcpu * v, unsigned index, uint64_t *n))            \
 	/* Measures the bare entry-and-exit loop, in TSC ticks per round trip. */                  \
