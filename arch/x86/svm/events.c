@@ -70,20 +70,16 @@ static void open_window(struct vmcb *c, bool wanted)
 	svm_touch(c, CLEAN_INTERCEPTS | CLEAN_INT);
 }
 
-static __noinline void apply_payload(struct svm_vcpu *s, const struct x86_event *ev)
-{
-	x86_load(&s->x, X86_CR | X86_DR);
-	events_apply_payload(&s->x.state, ev);
-	x86_dirty(&s->x, X86_CR | X86_DR);
-	svm_write_back(s);
-}
-
 static void inject(struct svm_vcpu *s, const struct x86_event *ev)
 {
 	struct vmcb *c = s->vmcb;
 
-	if (ev->has_payload)
-		apply_payload(s, ev);
+	if (ev->has_payload) {
+		x86_load(&s->x, X86_CR | X86_DR);
+		events_apply_payload(&s->x.state, ev);
+		x86_dirty(&s->x, X86_CR | X86_DR);
+		svm_write_back(s);
+	}
 	/* The end of the NMI's handler unblocks the next (APM vol. 2, 8.2.3). */
 	if (ev->type == EVENT_NMI) {
 		s->nmi_iret = NOWHERE;
@@ -177,7 +173,7 @@ void svm_look_for_iret(struct svm_vcpu *s)
 }
 
 /* The next VMRUN flushes; nothing that was read through old translations is used any more. */
-static __noinline void flush(struct svm_vcpu *s)
+static void flush(struct svm_vcpu *s)
 {
 	struct guest_mem *mem = &s->x.base.vm->mem;
 	uint64_t epoch = guest_mem_epoch(mem);
@@ -206,14 +202,27 @@ void svm_intercept_pause(struct svm_vcpu *s)
 	svm_touch(c, CLEAN_INTERCEPTS);
 }
 
-/* Injects the event whose turn it is, if there is one. */
-static __noinline int deliver(struct svm_vcpu *s)
+int svm_prepare(struct svm_vcpu *s)
 {
 	struct vmcb *c = s->vmcb;
 	struct x86_window window;
 	enum events_wait wait;
 	struct x86_event ev;
+	uint32_t requests;
 
+	if (s->x.dirty)
+		svm_write_back(s);
+	if (!x86_take_requests(&s->x, &requests))
+		return 1 + VCPU_LEAVE_REQUESTED;
+	if (unlikely(requests & VCPU_REQ_CONTENDED))
+		svm_intercept_pause(s);
+	requests = x86_collect(&s->x, requests);
+	/* What a flush asked for at the last entry has been served by it. */
+	c->tlb_control = TLB_KEEP;
+	if (requests & VCPU_REQ_FLUSH)
+		flush(s);
+	if (!(requests & VCPU_REQ_EVENT))
+		return 0;
 	window.nmis = !(c->int_state & INT_SHADOW);
 	if (unlikely(s->watches)) {
 		svm_look_for_iret(s);
@@ -232,22 +241,4 @@ static __noinline int deliver(struct svm_vcpu *s)
 	if (s->x.events.retry_valid || s->x.events.exception_valid || wait != EVENTS_NONE)
 		vcpu_request_self(&s->x.base, VCPU_REQ_AGAIN);
 	return 0;
-}
-
-int svm_prepare(struct svm_vcpu *s)
-{
-	uint32_t requests;
-
-	if (s->x.dirty)
-		svm_write_back(s);
-	if (!x86_take_requests(&s->x, &requests))
-		return 1 + VCPU_LEAVE_REQUESTED;
-	if (unlikely(requests & VCPU_REQ_CONTENDED))
-		svm_intercept_pause(s);
-	requests = x86_collect(&s->x, requests);
-	/* What a flush asked for at the last entry has been served by it. */
-	s->vmcb->tlb_control = TLB_KEEP;
-	if (requests & VCPU_REQ_FLUSH)
-		flush(s);
-	return requests & VCPU_REQ_EVENT ? deliver(s) : 0;
 }
