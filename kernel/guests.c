@@ -25,6 +25,7 @@
 
 enum {
 	POOL_SIZE = 16384,
+	VCPU_TIMERS = 2, /* of its local APIC, and of its deferred work */
 	CHIP_TIMERS = 8, /* of one board, at most */
 	OTHER_TIMERS = 2 /* of its console, and of its VM */
 };
@@ -37,6 +38,7 @@ static status_t create_vcpu(struct vm *vm, unsigned id, const struct guest_cpuid
 	if (!v)
 		return -S_NOMEM;
 	v->cpuid = cpuid;
+	vcpu_work_init(&v->base);
 	status = vm->settings.pmu ? pmu_create(v) : 0;
 	if (status)
 		return status;
@@ -117,12 +119,14 @@ static status_t create_parts(struct vm *vm)
 		status = testdev_add(vm);
 	if (!status && s->rng)
 		status = virtio_rng_add(vm);
+	for (unsigned i = 0; !status && i < s->disk_count; i++)
+		status = virtio_blk_add(vm, i);
 	for (unsigned i = 0; !status && i < s->cpus; i++)
 		status = create_vcpu(vm, i, cpuid);
 	/* Room is not given back, so it comes last. */
 	if (!status)
 		status = sched_reserve(s->cpus);
-	return status ? status : timers_reserve(s->cpus + CHIP_TIMERS + OTHER_TIMERS);
+	return status ? status : timers_reserve(VCPU_TIMERS * s->cpus + CHIP_TIMERS + OTHER_TIMERS);
 }
 
 static status_t create(struct vm *vm)
@@ -172,20 +176,32 @@ static void reset_vcpu(struct x86_vcpu *v, uint64_t tsc_offset)
 	vendor->vcpu_reset(v, false);
 }
 
-/* Memory that is promised and not populated yet: to guests that run, or will soon do so again. */
-static uint64_t promised(void)
+/* The most that @vm may hold: its RAM, and its disks if it writes all of them. */
+static uint64_t memory_of(const struct vm *vm)
+{
+	const struct vm_settings *s = &vm->settings;
+	uint64_t bytes = s->memory;
+
+	for (unsigned i = 0; i < s->disk_count; i++)
+		if (!s->disks[i].read_only)
+			bytes += (s->disks[i].size + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1);
+	return bytes;
+}
+
+/* Memory that is promised and not taken yet: to guests that run, or will soon do so again. */
+static uint64_t promised(const struct frames_account *account)
 {
 	uint64_t bytes = 0;
 
 	for (struct vm *vm = vm_next(NULL); vm; vm = vm_next(vm))
 		if (vm->state == VM_RUNNING || vm->state == VM_RESTARTING)
-			bytes += vm->settings.memory - MIN(vm->mem.populated, vm->settings.memory);
+			bytes += memory_of(vm) - MIN(account->held[vm->mem.owner], memory_of(vm));
 	return bytes;
 }
 
 static status_t start(struct vm *vm)
 {
-	uint64_t free, left, spoken_for = promised();
+	uint64_t free, left, spoken_for;
 	struct frames_account account;
 	char err[LOADER_ERROR_MAX];
 	uint64_t tsc;
@@ -194,10 +210,11 @@ static status_t start(struct vm *vm)
 
 	frames_account_read(&account);
 	free = account.held[OWNER_FREE];
+	spoken_for = promised(&account);
 	left = free > spoken_for ? free - spoken_for : 0;
-	if (vm->settings.memory > left) {
+	if (memory_of(vm) > left) {
 		vm_log(vm, LOG_ERROR, "cannot start: needs %u MiB, %u MiB are left",
-		       (unsigned)(vm->settings.memory / MiB), (unsigned)(left / MiB));
+		       (unsigned)((memory_of(vm) + MiB - 1) / MiB), (unsigned)(left / MiB));
 		return -S_NOMEM;
 	}
 	status = guest_mem_open(&vm->mem, vendor->format);
@@ -233,6 +250,7 @@ static void stop(struct vm *vm)
 		context_reset(v);
 		pmu_reset(v);
 		lapic_reset(v->lapic);
+		timer_cancel(&v->base.work_due);
 	}
 	board_reset(vm);
 	guest_mem_close(&vm->mem);

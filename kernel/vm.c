@@ -21,6 +21,16 @@ static unsigned stopping; /* VMs in that state; atomic */
 static bool rested;	  /* a VM may start again; the boot CPU's and its interrupts' */
 static const struct vm_ops *ops;
 
+static void work_due(struct timer *t)
+{
+	vcpu_request(container_of(t, struct vcpu, work_due), VCPU_REQ_LEAVE);
+}
+
+void vcpu_work_init(struct vcpu *vcpu)
+{
+	timer_init(&vcpu->work_due, work_due);
+}
+
 void vm_bind(const struct vm_ops *o)
 {
 	ops = o;

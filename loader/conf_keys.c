@@ -6,6 +6,8 @@
 
 #define MEMORY_MIN MiB
 #define MEMORY_MAX BIT(40)
+#define DISK_MIN   512
+#define DISK_MAX   BIT(34)
 
 enum { HOST_CPUS = 64 }; /* bits of vm_settings.cpuset */
 
@@ -166,6 +168,42 @@ static bool set_rng(struct conf *conf, struct slice value)
 	return set_bool(&conf->vm->rng, value);
 }
 
+/* The rest of a disk's line: a boot module's name, and perhaps "ro". */
+static bool set_module_disk(struct conf *conf, struct vm_disk *disk, struct slice name,
+			    struct slice rest)
+{
+	const struct boot_module *module;
+
+	disk->read_only = slice_is(rest, "ro");
+	if ((rest.len && !disk->read_only) || !set_module_name(conf, disk->module, name))
+		return false;
+	module = boot_module_find(disk->module);
+	if (!module)
+		return true;
+	disk->size = module->size;
+	if (disk->size < DISK_MIN || disk->size > DISK_MAX)
+		conf_error(conf, "the boot module \"%s\" must have 512 bytes to 16G to be a disk",
+			   disk->module);
+	return true;
+}
+
+static bool set_disk(struct conf *conf, struct slice value)
+{
+	struct slice name = slice_word(&value);
+	struct vm_settings *vm = conf->vm;
+	struct vm_disk *disk;
+
+	if (vm->disk_count == VM_DISKS_MAX) {
+		conf_error(conf, "too many disks, at most %d are possible", VM_DISKS_MAX);
+		return true;
+	}
+	disk = &vm->disks[vm->disk_count++];
+	if (!slice_is(name, "memory"))
+		return set_module_disk(conf, disk, name, value);
+	return parse_size(value.s, value.len, &disk->size) && disk->size >= MEMORY_MIN &&
+	       disk->size <= DISK_MAX && IS_ALIGNED(disk->size, MiB);
+}
+
 static bool set_test_device(struct conf *conf, struct slice value)
 {
 	return set_bool(&conf->vm->test_device, value);
@@ -230,6 +268,9 @@ const struct conf_key conf_keys[] = {
 	 .expects = "stop, restart, poweroff or reboot"},
 	{.name = "rng", .set = set_rng,
 	 .expects = "yes or no"},
+	{.name = "disk", .set = set_disk, .repeatable = true,
+	 .expects = "the name of a boot module, and \"ro\" if it is only read; or \"memory\" and a "
+		    "multiple of 1M from 1M to 16G"},
 	{.name = "test-device", .set = set_test_device,
 	 .expects = "yes or no"},
 	{.name = "pmu", .set = set_pmu,

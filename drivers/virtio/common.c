@@ -5,6 +5,7 @@
 #include <linux/virtio_ring.h>
 #include "device.h"
 #include "socle/kernel/log.h"
+#include "socle/kernel/time.h"
 #include "socle/string.h"
 
 #define OFFERED_BY_ALL \
@@ -129,6 +130,21 @@ static void go_on(struct vcpu_work *w, struct vcpu *vcpu)
 	spin_unlock(&dev->lock);
 }
 
+/* There is something to do, and soon there may be more, for the same exits and interrupt. */
+static void wait_for_more(struct virtio_device *dev, unsigned queue, struct vcpu *vcpu)
+{
+	struct virtio_queue *q = &dev->queue[queue];
+
+	if (q->deferred || !virtio_live(dev, queue))
+		return;
+	if (!virtio_ring_hush(&q->ring)) {
+		virtio_break(dev, q->ring.error);
+		return;
+	}
+	q->deferred = true;
+	vcpu_defer_until(vcpu, &q->work, time_now() + dev->kind->batch_ns);
+}
+
 void virtio_notify(struct virtio_device *dev, uint32_t queue, struct vcpu *vcpu)
 {
 	if (queue >= dev->kind->queues)
@@ -136,7 +152,10 @@ void virtio_notify(struct virtio_device *dev, uint32_t queue, struct vcpu *vcpu)
 	queue = (uint32_t)array_index_nospec(queue, VIRTIO_QUEUES_MAX);
 	spin_lock(&dev->lock);
 	dev->queue[queue].kicks++;
-	work(dev, queue, vcpu);
+	if (dev->kind->batch_ns)
+		wait_for_more(dev, queue, vcpu);
+	else
+		work(dev, queue, vcpu);
 	spin_unlock(&dev->lock);
 }
 

@@ -21,6 +21,8 @@ struct virtio_ops {
 	bool (*work)(struct virtio_device *dev, unsigned queue);
 	/* The device was reset: queues are not live. The lock is held. May be NULL. */
 	void (*reset)(struct virtio_device *dev);
+	/* The machine is reset or stops, no vCPU of it running. May be NULL. */
+	void (*power_on)(struct virtio_device *dev);
 };
 
 /* What kind of device it is. */
@@ -30,6 +32,7 @@ struct virtio_kind {
 	uint32_t pci_class; /* class code and interface (PCI code and ID assignment) */
 	unsigned queues;    /* at most VIRTIO_QUEUES_MAX */
 	uint64_t features;  /* of its own that it offers */
+	uint64_t batch_ns;  /* a request may wait so long for others, see docs/virtio.md; 0: not */
 	const struct virtio_ops *ops;
 };
 
@@ -37,7 +40,7 @@ struct virtio_queue {
 	struct virtio_ring ring;   /* addresses and size as the driver sets them */
 	struct virtio_device *dev; /* whose it is; constant */
 	struct vcpu_work work;	   /* on a vCPU's list while @deferred */
-	bool deferred;		   /* there is more to do, a vCPU will */
+	bool deferred;		   /* there is something to do, a vCPU will */
 	bool enabled;		   /* the driver has set it up */
 	uint16_t vector;	   /* of MSI-X, or VIRTIO_NO_VECTOR */
 	uint64_t kicks;		   /* notifications that came; counters since the device was made */

@@ -184,6 +184,8 @@ static void reset(struct pci_function *fn)
 	virtio_reset(dev);
 	spin_unlock(&dev->lock);
 	pci_msix_reset(&dev->msix);
+	if (dev->kind->ops->power_on)
+		dev->kind->ops->power_on(dev);
 }
 
 static const struct pci_ops ops = {

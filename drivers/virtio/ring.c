@@ -71,6 +71,15 @@ static bool ask_for_notification(struct virtio_ring *ring)
 	return store(ring, ring->used + offsetof(struct vring_used, flags), 0);
 }
 
+bool virtio_ring_hush(struct virtio_ring *ring)
+{
+	/* With EVENT_IDX the old index does that. */
+	if (ring->event_idx || ring->quiet)
+		return true;
+	ring->quiet = true;
+	return store(ring, ring->used + offsetof(struct vring_used, flags), VRING_USED_F_NO_NOTIFY);
+}
+
 /*
  * How many requests wait; -1: broken. If there are none, the driver is asked for a notification,
  * and then the index read again: one that the driver added before it saw that came without.
@@ -95,13 +104,9 @@ static int waiting(struct virtio_ring *ring)
 		broken(ring, "more requests than entries");
 		return -1;
 	}
-	/* Until the ring is empty we look by ourselves. With EVENT_IDX the old index does that. */
-	if (count && !ring->event_idx && !ring->quiet) {
-		ring->quiet = true;
-		if (!store(ring, ring->used + offsetof(struct vring_used, flags),
-			   VRING_USED_F_NO_NOTIFY))
-			return -1;
-	}
+	/* Until the ring is empty we look by ourselves. */
+	if (count && !virtio_ring_hush(ring))
+		return -1;
 	return count;
 }
 

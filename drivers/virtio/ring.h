@@ -57,6 +57,12 @@ status_t __must_check virtio_ring_start(struct virtio_ring *ring);
 int __must_check virtio_ring_pop(struct virtio_ring *ring, struct virtio_chain *chain);
 
 /*
+ * Lets the driver add requests without a notification, until virtio_ring_pop() finds none. False:
+ * the ring is broken.
+ */
+bool __must_check virtio_ring_hush(struct virtio_ring *ring);
+
+/*
  * Gives a request back, with exactly @written bytes stored in its buffers from the first writable
  * one on. False: the ring is broken.
  */

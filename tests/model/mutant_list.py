@@ -10,6 +10,8 @@ Mutant = namedtuple("Mutant", "name test file old new")
 
 SVM, VMX = "arch/x86/svm/lbr.c", "arch/x86/vmx/lbr.c"
 RING, VIRTIO = "drivers/virtio/ring.c", "drivers/virtio/common.c"
+BLK, DISK = "drivers/virtio/blk.c", "drivers/virtio/disk.c"
+VCPU = "arch/x86/guest/vcpu.c"
 VIRTIO_PCI, MSIX, BAR = "drivers/virtio/pci.c", "platform/pci_msix.c", "platform/pci_bar.c"
 PMU, SVM_PMU, VMX_PMU = "arch/x86/guest/pmu.c", "arch/x86/svm/pmu.c", "arch/x86/vmx/pmu.c"
 SVM_SPEC, VMX_SPEC = "arch/x86/svm/spec_ctrl.c", "arch/x86/vmx/spec_ctrl.c"
@@ -119,7 +121,7 @@ MUTANTS = [
            "if (!ask_for_notification(ring))\n\t\t\treturn -1;",
            "return ask_for_notification(ring) ? 0 : -1;"),
     Mutant("ring-not-quiet", "test_virtio_ring", RING,
-           "VRING_USED_F_NO_NOTIFY))", "0))"),
+           "VRING_USED_F_NO_NOTIFY);", "0);"),
     Mutant("ring-stays-quiet", "test_virtio_ring", RING,
            "offsetof(struct vring_used, flags), 0)",
            "offsetof(struct vring_used, flags), VRING_USED_F_NO_NOTIFY)"),
@@ -175,6 +177,47 @@ MUTANTS = [
            "base - PCI_WINDOW > PCI_WINDOW_SIZE - fn->bar->size", "false"),
     Mutant("bar-always-on", "test_virtio_pci", BAR,
            "!(fn->config[PCI_COMMAND] & PCI_COMMAND_MEMORY) ||\n\t    ", ""),
+
+    Mutant("blk-sector-past-end", "test_virtio_blk", BLK,
+           "sector <= blk->config.capacity && ", ""),
+    Mutant("blk-length-past-end", "test_virtio_blk", BLK,
+           "sectors <= blk->config.capacity - sector", "true"),
+    Mutant("blk-length-not-checked", "test_virtio_blk", BLK, "len <= REQUEST_MAX &&", ""),
+    Mutant("blk-part-of-a-sector", "test_virtio_blk", BLK, "len % SECTOR == 0 && ", ""),
+    Mutant("blk-writes-read-only", "test_virtio_blk", BLK,
+           "blk->read_only || !is_data(blk, r, r->out)", "!is_data(blk, r, r->out)"),
+    Mutant("blk-zeroes-read-only", "test_virtio_blk", BLK,
+           "blk->read_only || r->out != sizeof(range)", "r->out != sizeof(range)"),
+    Mutant("blk-range-not-checked", "test_virtio_blk", BLK,
+           "range.num_sectors > ZERO_MAX || !in_disk(blk, range.sector, range.num_sectors)",
+           "range.num_sectors > ZERO_MAX"),
+    Mutant("blk-range-too-long", "test_virtio_blk", BLK, "range.num_sectors > ZERO_MAX || ", ""),
+    Mutant("blk-unknown-flags", "test_virtio_blk", BLK, "if (range.flags & ~", "if (0 & ~"),
+    Mutant("blk-half-a-header", "test_virtio_blk", BLK, " != sizeof(r.h)", " == 0"),
+    Mutant("blk-no-status", "test_virtio_blk", BLK, "!chain->write_bytes ||", "false ||"),
+    Mutant("blk-wrong-used-length", "test_virtio_blk", BLK, " && r.written == r.in", ""),
+    Mutant("blk-long-turn", "test_virtio_blk", BLK, "bytes < TURN_BYTES", "true"),
+    Mutant("blk-survives-restart", "test_virtio_blk", BLK,
+           "\tdisk_renew(&container_of(dev, struct blk, dev)->disk);\n", ""),
+    Mutant("disk-page-not-copied", "test_virtio_blk", DISK,
+           "\t\tmemcpy(to, disk->base + at, n);\n", ""),
+    Mutant("disk-page-end-not-zeroed", "test_virtio_blk", DISK,
+           "\t\tmemset(to + n, 0, PAGE_SIZE - n);\n", ""),
+    Mutant("disk-zeroes-forgotten", "test_virtio_blk", DISK, "\t*entry = PAGE_ZEROES;\n",
+           "\t*entry = PAGE_NEW;\n"),
+    Mutant("disk-zeroed-page-kept", "test_virtio_blk", DISK,
+           "\t\tframe_free(*entry, FRAME_4K, disk->owner);\n", "\t\t;\n"),
+    Mutant("disk-pages-lost", "test_virtio_blk", DISK,
+           "frame_free(entry[k], FRAME_4K, disk->owner);", ";"),
+    Mutant("virtio-batch-at-once", "test_virtio_blk", VIRTIO, "if (dev->kind->batch_ns)", "if (0)"),
+    Mutant("virtio-batch-noisy", "test_virtio_blk", VIRTIO,
+           "!virtio_ring_hush(&q->ring)", "false"),
+    Mutant("vcpu-halts-with-work", "test_vcpu", VCPU,
+           "\tif (unlikely(v->base.work))\n\t\tvcpu_work(&v->base);\n\tv->halted", "\tv->halted"),
+    Mutant("vcpu-sleeps-with-work", "test_vcpu", VCPU,
+           "\t\t\tvcpu_request_self(&v->base, VCPU_REQ_EVENT);\n", "\t\t\t;\n"),
+    Mutant("vcpu-work-never-due", "test_vm", "kernel/vm.c",
+           "vcpu_request(container_of(t, struct vcpu, work_due), VCPU_REQ_LEAVE);", ";"),
 
     Mutant("pmu-svm-counts-the-host", "test_svm_pmu", SVM_PMU,
            "(value & SELECT_VALID) | SELECT_GUEST_ONLY", "value & SELECT_VALID"),

@@ -72,6 +72,9 @@ SPECIAL = [
     Guest("cet_init", SKIP, SKIP, cpus=2, why="this model of CPU has no shadow stacks"),
     Guest("virtio_rng", settings={"rng": "yes"},
           devices=["-device", "virtio-rng-pci,disable-legacy=on"]),
+    Guest("virtio_blk", settings={"disk": "memory 1M"},
+          devices=["-drive", "if=none,id=disk,driver=null-co,size=1M,read-zeroes=on,snapshot=on",
+                   "-device", "virtio-blk-pci,disable-legacy=on,drive=disk,serial=bare"]),
     Guest("page_move", SKIP, cpus=4, seconds=90, settings={"test-device": "yes"},
           why="the device that moves pages is Socle's"),
 ]

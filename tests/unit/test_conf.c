@@ -20,8 +20,10 @@
 
 const struct boot_module *boot_module_find(const char *name)
 {
-	static const struct boot_module module;
+	static const struct boot_module module = {.size = 3 * MiB + 5}, tiny = {.size = 511};
 
+	if (strcmp(name, "tiny.img") == 0)
+		return &tiny;
 	return strncmp(name, "gone", 4) == 0 ? NULL : &module;
 }
 
@@ -99,6 +101,9 @@ static void test_everything(void **state)
 				 "debug-exit = 0xf4\n"
 				 "on-exit = poweroff\n"
 				 "rng = yes\n"
+				 "disk = memory 16G\n"
+				 "disk =  image\t ro\n"
+				 "disk = other\n"
 				 "test-device = yes\n"
 				 "[ vm  tiny.1-a_B ]\n"
 				 "kernel = tiny\n"
@@ -125,6 +130,15 @@ static void test_everything(void **state)
 	assert_int_equal(vms[0].on_exit, VM_ON_EXIT_POWEROFF);
 	assert_int_equal(vms[0].line, 4);
 	assert_int_equal(vms[0].module_count, 0);
+	assert_int_equal(vms[0].disk_count, 3);
+	assert_string_equal(vms[0].disks[0].module, "");
+	assert_int_equal(vms[0].disks[0].size, 16 * GiB);
+	assert_false(vms[0].disks[0].read_only);
+	assert_string_equal(vms[0].disks[1].module, "image");
+	assert_int_equal(vms[0].disks[1].size, 3 * MiB + 5);
+	assert_true(vms[0].disks[1].read_only);
+	assert_string_equal(vms[0].disks[2].module, "other");
+	assert_false(vms[0].disks[2].read_only);
 
 	assert_string_equal(vms[1].name, "tiny.1-a_B");
 	assert_string_equal(vms[1].initrd, "");
@@ -139,6 +153,7 @@ static void test_everything(void **state)
 	assert_true(vms[1].autostart);
 	assert_int_equal(vms[1].debug_exit, 0);
 	assert_int_equal(vms[1].on_exit, VM_ON_EXIT_STOP);
+	assert_int_equal(vms[1].disk_count, 0);
 	assert_int_equal(vms[1].module_count, 2);
 	assert_string_equal(vms[1].modules[0].name, "first");
 	assert_string_equal(vms[1].modules[0].string, "");
@@ -205,6 +220,9 @@ static void test_msr_filter(void **state)
 	"\"deny\" or \"allow\", a register (0x10, 0x10-0x1f or a name such as star) and read, " \
 	"write or read-write; or \"default deny\""
 #define X2APIC "\"msr\": the x2APIC's registers 0x800-0x8ff are never filtered, leave them out"
+#define DISK                                                                                      \
+	"the name of a boot module, and \"ro\" if it is only read; or \"memory\" and a multiple " \
+	"of 1M from 1M to 16G"
 #define CPUSET "all, or CPU numbers and ranges up to 63, such as 0-3,5"
 
 /* A line that is wrong in the section of one guest, and the message for it. */
@@ -237,10 +255,10 @@ static void test_bad_lines(void **state)
 		{"debugexit = 1", "unknown key \"debugexit\", did you mean \"debug-exit\"?"},
 		{"colour = 1", "unknown key \"colour\", the keys are: kernel, initrd, module, "
 			       "cmdline, memory, cpus, cpu, weight, cap, cpuset, console, autostart, "
-			       "debug-exit, on-exit, rng, test-device, pmu, msr"},
+			       "debug-exit, on-exit, rng, disk, test-device, pmu, msr"},
 		{"x = 1", "unknown key \"x\", the keys are: kernel, initrd, module, cmdline, "
 			  "memory, cpus, cpu, weight, cap, cpuset, console, autostart, debug-exit, "
-			  "on-exit, rng, test-device, pmu, msr"},
+			  "on-exit, rng, disk, test-device, pmu, msr"},
 		{"memory 1G", "\"memory 1G\" is no setting, write KEY = VALUE"},
 		{"= 1G", "\"= 1G\" is no setting, write KEY = VALUE"},
 		{"memory =", "\"memory\" has no value, it must be a multiple of 1M from 1M to "
@@ -284,6 +302,18 @@ static void test_bad_lines(void **state)
 		{"cpuset = 1 2", "\"cpuset\" is \"1 2\", it must be " CPUSET},
 		{"cpuset = 1,all", "\"cpuset\" is \"1,all\", it must be " CPUSET},
 		{"rng = 1", "\"rng\" is \"1\", it must be yes or no"},
+		{"disk =", "\"disk\" has no value, it must be " DISK},
+		{"disk = memory", "\"disk\" is \"memory\", it must be " DISK},
+		{"disk = memory 64K", "\"disk\" is \"memory 64K\", it must be " DISK},
+		{"disk = memory 1537K", "\"disk\" is \"memory 1537K\", it must be " DISK},
+		{"disk = memory 16385M", "\"disk\" is \"memory 16385M\", it must be " DISK},
+		{"disk = memory 1M ro", "\"disk\" is \"memory 1M ro\", it must be " DISK},
+		{"disk = image rw", "\"disk\" is \"image rw\", it must be " DISK},
+		{"disk = image ro ro", "\"disk\" is \"image ro ro\", it must be " DISK},
+		{"disk = gone ro", "there is no boot module \"gone\", add \"module2 FILE gone\" to "
+				   "grub.cfg"},
+		{"disk = tiny.img",
+		 "the boot module \"tiny.img\" must have 512 bytes to 16G to be a disk"},
 		{"pmu = yes", "\"pmu\" is \"yes\", it must be on or off"},
 		{"pmu = on", "\"pmu\" must be off here, performance counters are not offered"},
 		{"test-device = 1", "\"test-device\" is \"1\", it must be yes or no"},
@@ -492,6 +522,12 @@ static void test_limits(void **state)
 	assert_int_equal(message_count, 1);
 	assert_string_equal(messages[0],
 			    "socle.conf:19: too many modules, at most 16 are possible");
+
+	len = (size_t)snprintf(text, sizeof(text), "[vm a]\nkernel=k\n");
+	for (unsigned i = 0; i < VM_DISKS_MAX + 1; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "disk=m\n");
+	parse(text);
+	assert_string_equal(messages[0], "socle.conf:11: too many disks, at most 8 are possible");
 
 	/* The longest command line that fits, and one byte more. */
 	len = (size_t)snprintf(text, sizeof(text), "[vm a]\nkernel=k\ncmdline=");

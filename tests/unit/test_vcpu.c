@@ -44,6 +44,11 @@ static void others_ask(void)
 	meanwhile = 0;
 }
 
+void timer_cancel(struct timer *t __unused)
+{
+	fail_msg("no timer was set");
+}
+
 void vm_reset(struct vm *m)
 {
 	assert_ptr_equal(m, &vm);
@@ -529,6 +534,46 @@ static void halting(void **state __unused)
 	assert_true(x86_vcpu_halt(&v, false));
 }
 
+/* What was put off is done before it sleeps, or in its next turn, and may wake it. */
+static unsigned done, left;
+
+static void a_work(struct vcpu_work *work, struct vcpu *vcpu)
+{
+	assert_ptr_equal(vcpu, &v.base);
+	done++;
+	if (left && left--)
+		vcpu_defer(vcpu, work);
+	else
+		irq = 0x40;
+}
+
+static void halting_with_work(void **state __unused)
+{
+	struct vcpu_work work = {.run = a_work};
+
+	run();
+	done = left = 0;
+	vcpu_defer(&v.base, &work);
+	assert_true(x86_vcpu_halt(&v, true));
+	assert_int_equal(done, 1);
+	assert_null(v.base.work);
+	assert_false(v.halted);
+	/* It sleeps only when all of it is done: until then others have the CPU in between. */
+	irq = -1;
+	left = 2;
+	v.base.requests = 0;
+	vcpu_defer(&v.base, &work);
+	assert_false(x86_vcpu_halt(&v, true));
+	assert_int_equal(done, 2);
+	assert_true(v.base.requests & VCPU_REQ_WAKING);
+	assert_false(x86_vcpu_awake(&v));
+	assert_int_equal(done, 3);
+	assert_true(v.base.requests & VCPU_REQ_WAKING);
+	assert_true(x86_vcpu_awake(&v));
+	assert_int_equal(done, 4);
+	assert_false(v.halted);
+}
+
 static void halted_until_the_timer(void **state __unused)
 {
 	run();
@@ -643,6 +688,7 @@ int main(void)
 		cmocka_unit_test_setup(init_of_the_first_resets, setup),
 		cmocka_unit_test_setup(halted_with_interrupts, setup),
 		cmocka_unit_test_setup(halting, setup),
+		cmocka_unit_test_setup(halting_with_work, setup),
 		cmocka_unit_test_setup(halted_until_the_timer, setup),
 		cmocka_unit_test_setup(halted_until_an_overflow, setup),
 		cmocka_unit_test_setup(halted_without_interrupts, setup),

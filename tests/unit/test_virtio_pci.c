@@ -24,7 +24,7 @@ enum { QUEUES = 2, CONFIG = 6 };
 
 static struct virtio_device dev;
 static uint8_t device_config[CONFIG];
-static unsigned lines, messages, works, resets, log_lines, more;
+static unsigned lines, messages, works, resets, power_ons, log_lines, more;
 static uint64_t last_address;
 static uint32_t last_data;
 
@@ -85,7 +85,13 @@ static void test_reset(struct virtio_device *d)
 	resets++;
 }
 
-static const struct virtio_ops test_ops = {test_work, test_reset};
+static void test_power_on(struct virtio_device *d)
+{
+	assert_false(d->lock.held);
+	power_ons++;
+}
+
+static const struct virtio_ops test_ops = {test_work, test_reset, test_power_on};
 static const struct virtio_kind kind = {
 	.name = "test",
 	.id = 63,
@@ -106,7 +112,7 @@ static int setup(void **state __unused)
 	mock_vcpu = (struct vcpu){.vm = &mock_vm};
 	memset(ram, 0, sizeof(ram));
 	ram_attacked = ram_out = false;
-	lines = messages = works = resets = log_lines = more = 0;
+	lines = messages = works = resets = power_ons = log_lines = more = 0;
 	assert_int_equal(pci_init(&mock_board.pci, &mock_bus, &mock_board, &mock_board.reset), 0);
 	dev = (struct virtio_device){
 		.kind = &kind, .vm = &mock_vm, .config = device_config, .config_size = CONFIG};
@@ -595,7 +601,11 @@ static void long_work(void **state __unused)
 	more = 1;
 	virtio_notify(&dev, 0, &mock_vcpu);
 	mock_vcpu.work = NULL;
+	power_ons = 0;
+	set_status_to(0);
+	assert_int_equal(power_ons, 0);
 	pci_reset(&mock_board.pci);
+	assert_int_equal(power_ons, 1);
 	assert_false(dev.queue[0].deferred);
 }
 

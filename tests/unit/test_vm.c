@@ -452,6 +452,28 @@ static void restarts_are_apart(void **state __unused)
 	assert_int_equal(stopping, 0);
 }
 
+/* Work that was put off for some time: the vCPU leaves the guest then, and not before. */
+static void deferred_work(void **state __unused)
+{
+	struct vcpu *vcpu = vm->vcpu[0];
+	struct vcpu_work first = {.run = NULL}, second = {.run = NULL};
+
+	vcpu_work_init(vcpu);
+	vcpu->requests = 0;
+	vcpu_defer_until(vcpu, &first, now + 100);
+	now += 50;
+	vcpu_defer_until(vcpu, &second, now + 100);
+	assert_ptr_equal(vcpu->work, &second);
+	assert_ptr_equal(second.next, &first);
+	assert_int_equal(vcpu->requests, 0);
+	assert_int_equal(vcpu->work_due.expires, now + 50);
+	vcpu->work_due.fire(&vcpu->work_due);
+	assert_int_equal(vcpu->requests, VCPU_REQ_LEAVE);
+	vcpu->work = NULL;
+	vcpu_work(vcpu);
+	assert_false(timer_armed(&vcpu->work_due));
+}
+
 static void stopped_while_it_rests(void **state __unused)
 {
 	vm_reset(vm);
@@ -754,6 +776,7 @@ int main(void)
 		cmocka_unit_test_setup(reset_starts_again, setup_running),
 		cmocka_unit_test_setup(restarts_are_apart, setup_running),
 		cmocka_unit_test_setup(stopped_while_it_rests, setup_running),
+		cmocka_unit_test_setup(deferred_work, setup_running),
 		cmocka_unit_test_setup(what_an_exit_is_for, setup_running),
 		cmocka_unit_test_setup(flush_waits_for_nobody, setup_running),
 		cmocka_unit_test_setup(flush_leaves_itself_alone, setup_running),

@@ -105,8 +105,12 @@ static bool wakes(struct x86_vcpu *v)
 {
 	x86_collect(v, take_requests(v, VCPU_REQ_EVENT | VCPU_REQ_TIMER | VCPU_REQ_NMI |
 						VCPU_REQ_AGAIN | VCPU_REQ_PMI));
-	if (v->waits_for_sipi || !events_wakeup(v, v->halted_if))
+	if (v->waits_for_sipi || !events_wakeup(v, v->halted_if)) {
+		/* What could not be finished goes on after others had the CPU. */
+		if (unlikely(v->base.work))
+			vcpu_request_self(&v->base, VCPU_REQ_EVENT);
 		return false;
+	}
 	v->halted = false;
 	vcpu_request_self(&v->base, VCPU_REQ_AGAIN);
 	return true;
@@ -129,6 +133,8 @@ bool x86_vcpu_awake(struct x86_vcpu *v)
 
 bool x86_vcpu_halt(struct x86_vcpu *v, bool interrupts)
 {
+	if (unlikely(v->base.work))
+		vcpu_work(&v->base);
 	v->halted = true;
 	v->halted_if = interrupts;
 	return wakes(v);

@@ -10,4 +10,10 @@ struct vm;
 /* Adds the entropy device, for guests with `rng = yes`, to @vm's board. -S_NOMEM, -S_NOSPC. */
 status_t __must_check virtio_rng_add(struct vm *vm);
 
+/*
+ * Adds the block device that is number @index of @vm's disks. -S_NOMEM, -S_NOSPC; -S_NOENT: its
+ * module is not there.
+ */
+status_t __must_check virtio_blk_add(struct vm *vm, unsigned index);
+
 #endif

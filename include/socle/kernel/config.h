@@ -11,6 +11,7 @@
 #define VM_MODULES_MAX 16
 #define VM_MAX_VCPUS   64
 #define VM_MSR_RANGES  16
+#define VM_DISKS_MAX   8
 #define VM_MAX	       64
 #define VM_WEIGHT_MAX  65535
 #define VM_WEIGHT      256 /* unless configured */
@@ -35,6 +36,13 @@ enum vm_on_exit {
 struct vm_module {
 	char name[VM_PATH_MAX]; /* a boot module's name */
 	char *string;		/* points into cmdline_pool; never NULL */
+};
+
+/* A block device of the guest: `disk = NAME`. */
+struct vm_disk {
+	char module[VM_PATH_MAX]; /* a boot module's name; empty: memory */
+	uint64_t size;		  /* bytes */
+	bool read_only;
 };
 
 /* A CPU model: a bit for each enum guest_feature (socle/guest/cpuid_model.h). */
@@ -77,8 +85,10 @@ struct vm_settings {
 	bool autostart;	     /* starts at boot */
 	uint16_t debug_exit; /* port of the debug-exit device; 0: none */
 	bool rng;	     /* has an entropy device */
-	bool pmu;	     /* performance counters, on CPUs of its own */
-	bool test_device;    /* port 0xe4, by which a test guest has its own pages moved */
+	struct vm_disk disks[VM_DISKS_MAX];
+	unsigned disk_count;
+	bool pmu;	  /* performance counters, on CPUs of its own */
+	bool test_device; /* port 0xe4, by which a test guest has its own pages moved */
 	enum vm_on_exit on_exit;
 	struct vm_msr_filter msr;
 	unsigned line; /* of its section header in socle.conf */

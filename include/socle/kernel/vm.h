@@ -76,6 +76,7 @@ struct vcpu {
 	uint64_t run_count;    /* times that the scheduler gave it a CPU; likewise */
 	uint64_t moves;	       /* times that it came to another CPU; likewise */
 	struct vcpu_work *work;	 /* that vcpu_defer() put off; of the CPU that runs it */
+	struct timer work_due;	 /* armed while some of it may wait; likewise */
 	struct fair_entity fair; /* the scheduler's policy; that queue's lock */
 };
 
@@ -196,11 +197,29 @@ static inline void vcpu_defer(struct vcpu *vcpu, struct vcpu_work *work)
 	vcpu_request_self(vcpu, VCPU_REQ_LEAVE);
 }
 
-/* At the beginning of @vcpu's turn: does what was put off. */
+/*
+ * Likewise, but @vcpu stays in the guest: @work goes on when it halts, when the scheduler has
+ * looked for another reason, or at @when (ns since boot), whichever is first.
+ */
+static inline void vcpu_defer_until(struct vcpu *vcpu, struct vcpu_work *work, uint64_t when)
+{
+	/* An armed timer stands for earlier work, which is due before; then all is done. */
+	if (!timer_armed(&vcpu->work_due))
+		timer_set(&vcpu->work_due, when);
+	work->next = vcpu->work;
+	vcpu->work = work;
+}
+
+/* For a new vCPU, before all of these. */
+void vcpu_work_init(struct vcpu *vcpu);
+
+/* At the beginning of @vcpu's turn, and when it halts: does what was put off. */
 static inline void vcpu_work(struct vcpu *vcpu)
 {
 	struct vcpu_work *next, *work = vcpu->work;
 
+	if (timer_armed(&vcpu->work_due))
+		timer_cancel(&vcpu->work_due);
 	vcpu->work = NULL;
 	for (; work; work = next) {
 		next = work->next;

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The block device (virtio 1.2, 5.2): a disk in memory, whose bytes are copied once. */
+#include <linux/virtio_blk.h>
+#include <linux/virtio_ids.h>
+#include "device.h"
+#include "disk.h"
+#include "socle/drivers/virtio.h"
+#include "socle/format.h"
+#include "socle/kernel/log.h"
+#include "socle/kernel/time.h"
+#include "socle/mm/frames.h"
+#include "socle/string.h"
+
+enum {
+	SEGMENT_MAX = 8192, /* bytes; a driver keeps to these two, so requests are short */
+	SEGMENTS_MAX = 64,
+	REQUEST_MAX = SEGMENT_MAX * SEGMENTS_MAX,
+	ZERO_MAX = 8192,       /* sectors to be zeroed or discarded at once */
+	TURN_BYTES = MiB,      /* copied, before others may have the CPU; a request is finished */
+	TURN_REQUESTS = 64,
+	QUEUES_MAX = 4,
+	BATCH_US = 100,	       /* requests wait for others, while the driver's vCPU is busy */
+	MASS_STORAGE = 0x018000, /* PCI's class for what is none of the older interfaces */
+};
+
+struct blk {
+	struct virtio_device dev;
+	struct virtio_kind kind;
+	struct virtio_blk_config config;
+	struct disk disk; /* dev.lock */
+	bool read_only;
+	char name[16];
+	char serial[VIRTIO_BLK_ID_BYTES]; /* without NUL if it fills it */
+};
+
+/* A request, as far as its header and where its bytes lie. */
+struct request {
+	struct virtio_blk_outhdr h;
+	uint64_t out, in; /* bytes of data to be read, or to be written before the status */
+	uint64_t written; /* of @in */
+};
+
+static bool in_disk(const struct blk *blk, uint64_t sector, uint64_t sectors)
+{
+	return sector <= blk->config.capacity && sectors <= blk->config.capacity - sector;
+}
+
+static bool is_data(const struct blk *blk, const struct request *r, uint64_t len)
+{
+	return len % SECTOR == 0 && len <= REQUEST_MAX && in_disk(blk, r->h.sector, len / SECTOR);
+}
+
+static uint8_t read_sectors(struct blk *blk, struct virtio_ring *ring, struct request *r)
+{
+	if (!is_data(blk, r, r->in))
+		return VIRTIO_BLK_S_IOERR;
+	for (uint64_t n; r->written < r->in; r->written += n) {
+		const uint8_t *from;
+
+		n = r->in - r->written;
+		from = disk_read(&blk->disk, r->h.sector * SECTOR + r->written, &n);
+		if (virtio_chain_write(ring, &blk->dev.chain, r->written, from, n) != n)
+			return VIRTIO_BLK_S_IOERR;
+	}
+	return VIRTIO_BLK_S_OK;
+}
+
+static uint8_t no_memory(struct blk *blk)
+{
+	vm_log(blk->dev.vm, LOG_ERROR, "%s: no memory for what is written", blk->name);
+	return VIRTIO_BLK_S_IOERR;
+}
+
+static uint8_t write_sectors(struct blk *blk, struct virtio_ring *ring, struct request *r)
+{
+	if (blk->read_only || !is_data(blk, r, r->out))
+		return VIRTIO_BLK_S_IOERR;
+	for (uint64_t n, done = 0; done < r->out; done += n) {
+		uint8_t *to;
+
+		n = r->out - done;
+		to = disk_write(&blk->disk, r->h.sector * SECTOR + done, &n);
+		if (!to)
+			return no_memory(blk);
+		if (virtio_chain_read(ring, &blk->dev.chain, sizeof(r->h) + done, to, n) != n)
+			return VIRTIO_BLK_S_IOERR;
+	}
+	return VIRTIO_BLK_S_OK;
+}
+
+/* DISCARD leaves open what is read afterwards: zeroes where that costs nothing, else the old. */
+static uint8_t zero_sectors(struct blk *blk, struct virtio_ring *ring, const struct request *r)
+{
+	bool discard = r->h.type == VIRTIO_BLK_T_DISCARD;
+	struct virtio_blk_discard_write_zeroes range;
+
+	if (blk->read_only || r->out != sizeof(range) ||
+	    virtio_chain_read(ring, &blk->dev.chain, sizeof(r->h), &range, sizeof(range)) !=
+		    sizeof(range))
+		return VIRTIO_BLK_S_IOERR;
+	if (range.flags & ~(discard ? 0u : VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP))
+		return VIRTIO_BLK_S_UNSUPP;
+	if (range.num_sectors > ZERO_MAX || !in_disk(blk, range.sector, range.num_sectors))
+		return VIRTIO_BLK_S_IOERR;
+	if (disk_zero(&blk->disk, range.sector * SECTOR, (uint64_t)range.num_sectors * SECTOR,
+		      !discard))
+		return no_memory(blk);
+	return VIRTIO_BLK_S_OK;
+}
+
+static uint8_t give_id(struct blk *blk, struct virtio_ring *ring, struct request *r)
+{
+	if (r->in > sizeof(blk->serial))
+		return VIRTIO_BLK_S_IOERR;
+	r->written = virtio_chain_write(ring, &blk->dev.chain, 0, blk->serial, r->in);
+	return r->written == r->in ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
+}
+
+static uint8_t serve(struct blk *blk, struct virtio_ring *ring, struct request *r)
+{
+	switch (r->h.type) {
+	case VIRTIO_BLK_T_IN:
+		return read_sectors(blk, ring, r);
+	case VIRTIO_BLK_T_OUT:
+		return write_sectors(blk, ring, r);
+	case VIRTIO_BLK_T_FLUSH:
+		return VIRTIO_BLK_S_OK; /* nothing is more lasting than memory here */
+	case VIRTIO_BLK_T_GET_ID:
+		return give_id(blk, ring, r);
+	case VIRTIO_BLK_T_DISCARD:
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		return zero_sectors(blk, ring, r);
+	default:
+		return VIRTIO_BLK_S_UNSUPP;
+	}
+}
+
+/* Serves the request in dev->chain; false: it is none. */
+static bool serve_chain(struct blk *blk, unsigned queue)
+{
+	struct virtio_ring *ring = &blk->dev.queue[queue].ring;
+	const struct virtio_chain *chain = &blk->dev.chain;
+	struct request r;
+	uint8_t status;
+
+	if (!chain->write_bytes ||
+	    virtio_chain_read(ring, chain, 0, &r.h, sizeof(r.h)) != sizeof(r.h)) {
+		virtio_break(&blk->dev, "a request without header or status");
+		return false;
+	}
+	r.out = chain->read_bytes - sizeof(r.h);
+	r.in = chain->write_bytes - 1;
+	r.written = 0;
+	status = serve(blk, ring, &r);
+	/* The status is the last byte; used.len counts only what is written without a gap. */
+	if (virtio_chain_write(ring, chain, r.in, &status, 1) && r.written == r.in)
+		r.written++;
+	virtio_push(&blk->dev, queue, (uint32_t)r.written);
+	return true;
+}
+
+static bool blk_work(struct virtio_device *dev, unsigned queue)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < TURN_REQUESTS && bytes < TURN_BYTES; i++) {
+		if (!virtio_pop(dev, queue) ||
+		    !serve_chain(container_of(dev, struct blk, dev), queue))
+			return false;
+		bytes += dev->chain.read_bytes + dev->chain.write_bytes;
+	}
+	return true;
+}
+
+static void power_on(struct virtio_device *dev)
+{
+	disk_renew(&container_of(dev, struct blk, dev)->disk);
+}
+
+static void describe_blk(struct blk *blk, unsigned queues)
+{
+	static const struct virtio_ops ops = {.work = blk_work, .power_on = power_on};
+
+	blk->kind = (struct virtio_kind){
+		.name = blk->name,
+		.id = VIRTIO_ID_BLOCK,
+		.pci_class = MASS_STORAGE,
+		.queues = queues,
+		.features = BIT(VIRTIO_BLK_F_SIZE_MAX) | BIT(VIRTIO_BLK_F_SEG_MAX) |
+			    BIT(VIRTIO_BLK_F_BLK_SIZE) | BIT(VIRTIO_BLK_F_FLUSH) |
+			    BIT(VIRTIO_BLK_F_MQ) |
+			    (blk->read_only
+				     ? BIT(VIRTIO_BLK_F_RO)
+				     : BIT(VIRTIO_BLK_F_DISCARD) | BIT(VIRTIO_BLK_F_WRITE_ZEROES)),
+		.batch_ns = BATCH_US * NS_PER_US,
+		.ops = &ops,
+	};
+	blk->config = (struct virtio_blk_config){
+		.capacity = blk->disk.size / SECTOR,
+		.size_max = SEGMENT_MAX,
+		.seg_max = SEGMENTS_MAX,
+		.blk_size = SECTOR,
+		.num_queues = (uint16_t)queues,
+	};
+	if (blk->read_only)
+		return;
+	blk->config.max_discard_sectors = blk->config.max_write_zeroes_sectors = ZERO_MAX;
+	blk->config.max_discard_seg = blk->config.max_write_zeroes_seg = 1;
+	blk->config.discard_sector_alignment = PAGE_SIZE / SECTOR;
+	blk->config.write_zeroes_may_unmap = 1;
+}
+
+status_t virtio_blk_add(struct vm *vm, unsigned index)
+{
+	const struct vm_disk *d = &vm->settings.disks[index];
+	const struct boot_module *module = d->module[0] ? boot_module_find(d->module) : NULL;
+	const char *serial = d->module[0] ? d->module : "memory";
+	struct blk *blk;
+	status_t status;
+
+	if (d->module[0] && !module)
+		return -S_NOENT;
+	blk = pages_alloc(sizeof(*blk), OWNER_VM_CORE);
+	if (!blk)
+		return -S_NOMEM;
+	format(blk->name, sizeof(blk->name), "virtio-blk%u", index);
+	memcpy(blk->serial, serial, MIN(strlen(serial), sizeof(blk->serial)));
+	blk->read_only = d->read_only;
+	blk->disk.base = module ? module->data : NULL;
+	blk->disk.size = d->size & ~(uint64_t)(SECTOR - 1);
+	blk->disk.owner = vm->mem.owner;
+	status = disk_init(&blk->disk);
+	if (status)
+		return status;
+	describe_blk(blk, MIN(vm->settings.cpus, (unsigned)QUEUES_MAX));
+	blk->dev.kind = &blk->kind;
+	blk->dev.vm = vm;
+	blk->dev.config = (uint8_t *)&blk->config;
+	blk->dev.config_size = sizeof(blk->config);
+	return virtio_pci_add(&blk->dev);
+}
