@@ -100,7 +100,10 @@ static void vm_show(const struct command_call *call)
 	format_sink(call->out, "cmdline = %s\nmemory = %luM\ncpus = %u\n", s->cmdline,
 		    s->memory >> 20, s->cpus);
 	format_sink(call->out, "console = %s\nautostart = %s\non-exit = %s\n",
-		    s->console ? "yes" : "no", s->autostart ? "yes" : "no", on_exit[s->on_exit]);
+		    s->virtio_console ? "virtio"
+		    : s->console      ? "yes"
+				      : "no",
+		    s->autostart ? "yes" : "no", on_exit[s->on_exit]);
 	if (s->debug_exit)
 		format_sink(call->out, "debug-exit = 0x%x\n", s->debug_exit);
 	show_msr_filter(call, &s->msr);
@@ -174,7 +177,7 @@ static void console_command(const struct command_call *call)
 			    vm->settings.name);
 }
 CONSOLE_COMMAND(console, .name = "console", .args = "NAME", .run = console_command,
-		.help = "put a guest's serial port on this line; Ctrl-] leads back");
+		.help = "put a guest's console on this line; Ctrl-] leads back");
 
 static void stats_command(const struct command_call *call)
 {

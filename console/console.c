@@ -36,10 +36,12 @@ void console_init(struct console_out *out)
 	log_bind(&sink);
 }
 
-void console_add_guest(struct guest_console *guest, struct vm *vm, struct uart *uart)
+void console_add_guest(struct guest_console *guest, struct vm *vm, struct uart *uart,
+		       struct virtio_console *virtio)
 {
 	guest->vm = vm;
 	guest->uart = uart;
+	guest->virtio = virtio;
 	mux_add(guest);
 }
 

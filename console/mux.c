@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The multiplexer: which guest's serial port has the line, and what the others wrote meanwhile. */
+/* The multiplexer: which guest's console has the line, and what the others wrote meanwhile. */
 #include "mux.h"
 #include "socle/cpu/cpu.h"
 #include "socle/kernel/sched.h"
@@ -11,7 +11,8 @@
 
 /*
  * The boot CPU's, as is all that writes to the line. Guests run on other CPUs, too: their ends of
- * the console are guarded by their VM's chips lock, which their UART holds when it calls us.
+ * the console are guarded by their VM's chips lock, which their UART holds when it calls us. A
+ * virtio console does not.
  */
 static struct guest_console *guests; /* in order of mux_add() */
 static struct guest_console *front;  /* NULL: the prompt; a hint to other CPUs */
@@ -80,12 +81,14 @@ static void ask_again(struct timer *t)
 	unlock(guest);
 }
 
-/* Of the UART: takes a byte that the guest wrote. */
-static bool guest_put(struct uart_sink *sink, uint8_t byte)
+static bool is_shown(const struct guest_console *guest)
 {
-	struct guest_console *guest = container_of(sink, struct guest_console, sink);
-	bool shown = guest == __atomic_load_n(&front, __ATOMIC_SEQ_CST);
+	return guest == __atomic_load_n(&front, __ATOMIC_SEQ_CST);
+}
 
+/* Keeps a byte that the guest wrote; false: it must wait. Locked. */
+static bool keep(struct guest_console *guest, bool shown, char byte)
+{
 	if (shown && guest->written - guest->shown == CONSOLE_OUTPUT)
 		show(guest);
 	if (guest->written - guest->shown == CONSOLE_OUTPUT) {
@@ -97,24 +100,97 @@ static bool guest_put(struct uart_sink *sink, uint8_t byte)
 		guest->shown++;
 		guest->lost++;
 	}
-	guest->output[guest->written++ % CONSOLE_OUTPUT] = (char)byte;
+	guest->output[guest->written++ % CONSOLE_OUTPUT] = byte;
+	return true;
+}
+
+/* Of the UART: takes a byte that the guest wrote. */
+static bool guest_put(struct uart_sink *sink, uint8_t byte)
+{
+	struct guest_console *guest = container_of(sink, struct guest_console, sink);
+	bool shown = is_shown(guest);
+
+	if (!keep(guest, shown, (char)byte))
+		return false;
 	if (shown)
 		show(guest);
 	return true;
 }
 
-/* Lets the UART go on if it had to wait. Not from guest_put(), which it calls. Locked. */
+static struct guest_console *of_virtio(struct virtio_console_sink *sink)
+{
+	return container_of(sink, struct guest_console, virtio_sink);
+}
+
+/* The same of a virtio console, for several bytes. */
+static size_t virtio_put(struct virtio_console_sink *sink, const char *text, size_t len)
+{
+	struct guest_console *guest = of_virtio(sink);
+	size_t n = 0;
+	bool shown;
+
+	lock(guest);
+	shown = is_shown(guest);
+	while (n < len && keep(guest, shown, text[n]))
+		n++;
+	if (shown && n)
+		show(guest);
+	unlock(guest);
+	return n;
+}
+
+/* Lets the guest go on if it had to wait. Not from guest_put(), which the UART calls. Locked. */
 static void resume(struct guest_console *guest)
 {
 	if (!guest->stalled)
 		return;
 	guest->stalled = false;
 	uart_tx_ready(guest->uart);
+	if (guest->virtio)
+		virtio_console_tx_ready(guest->virtio);
 }
 
-/* Hands typed bytes to the UART until it takes no more. Locked. */
+/* Takes up to @len typed bytes. Locked. */
+static size_t take(struct guest_console *guest, uint8_t *bytes, size_t len)
+{
+	len = MIN(len, guest->received - guest->delivered);
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = guest->input[guest->delivered++ % CONSOLE_INPUT];
+	return len;
+}
+
+static bool virtio_waiting(struct virtio_console_sink *sink)
+{
+	struct guest_console *guest = of_virtio(sink);
+	bool waiting;
+
+	lock(guest);
+	waiting = guest->delivered < guest->received;
+	unlock(guest);
+	return waiting;
+}
+
+static size_t virtio_get(struct virtio_console_sink *sink, uint8_t *bytes, size_t len)
+{
+	struct guest_console *guest = of_virtio(sink);
+
+	lock(guest);
+	len = take(guest, bytes, len);
+	unlock(guest);
+	return len;
+}
+
+/*
+ * Hands typed bytes to the UART until it takes no more; or has a virtio console come for them, once
+ * that has a driver. Locked.
+ */
 static void deliver(struct guest_console *guest)
 {
+	if (guest->virtio && virtio_console_open(guest->virtio)) {
+		if (guest->delivered < guest->received)
+			virtio_console_rx_ready(guest->virtio);
+		return;
+	}
 	if (guest->delivering)
 		return;
 	guest->delivering = true;
@@ -165,6 +241,11 @@ void mux_add(struct guest_console *guest)
 	guest->sink.put = guest_put;
 	guest->sink.rx_room = rx_room;
 	timer_init(&guest->ask, ask_again);
+	guest->virtio_sink.put = virtio_put;
+	guest->virtio_sink.waiting = virtio_waiting;
+	guest->virtio_sink.get = virtio_get;
+	if (guest->virtio)
+		virtio_console_connect(guest->virtio, &guest->virtio_sink);
 	lock(guest);
 	uart_connect(guest->uart, &guest->sink);
 	unlock(guest);

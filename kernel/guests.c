@@ -102,7 +102,7 @@ static bool fits_machine(struct vm *vm)
 	return true;
 }
 
-static status_t create_parts(struct vm *vm)
+static status_t create_parts(struct vm *vm, struct virtio_console **virtio)
 {
 	const struct vm_settings *s = &vm->settings;
 	struct guest_cpuid *cpuid = pages_alloc(sizeof(*cpuid), OWNER_VM_CORE);
@@ -119,6 +119,8 @@ static status_t create_parts(struct vm *vm)
 		status = testdev_add(vm);
 	if (!status && s->rng)
 		status = virtio_rng_add(vm);
+	if (!status && s->virtio_console)
+		status = virtio_console_add(vm, virtio);
 	for (unsigned i = 0; !status && i < s->disk_count; i++)
 		status = virtio_blk_add(vm, i);
 	for (unsigned i = 0; !status && i < s->cpus; i++)
@@ -131,6 +133,7 @@ static status_t create_parts(struct vm *vm)
 
 static status_t create(struct vm *vm)
 {
+	struct virtio_console *virtio = NULL;
 	struct guest_console *console = NULL;
 	status_t status;
 
@@ -142,13 +145,13 @@ static status_t create(struct vm *vm)
 		if (!console)
 			return -S_NOMEM;
 	}
-	status = create_parts(vm);
+	status = create_parts(vm, &virtio);
 	if (status) {
 		board_destroy(vm);
 		return status;
 	}
 	if (console)
-		console_add_guest(console, vm, &vm->board->uart);
+		console_add_guest(console, vm, &vm->board->uart, virtio);
 	return 0;
 }
 

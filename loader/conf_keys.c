@@ -145,7 +145,9 @@ static bool set_bool(bool *flag, struct slice value)
 
 static bool set_console(struct conf *conf, struct slice value)
 {
-	return set_bool(&conf->vm->console, value);
+	conf->vm->virtio_console = slice_is(value, "virtio");
+	return set_bool(&conf->vm->console, value) ||
+	       (conf->vm->console = conf->vm->virtio_console);
 }
 
 static bool set_autostart(struct conf *conf, struct slice value)
@@ -259,7 +261,7 @@ const struct conf_key conf_keys[] = {
 	{.name = "cpuset", .set = set_cpuset,
 	 .expects = "all, or CPU numbers and ranges up to 63, such as 0-3,5"},
 	{.name = "console", .set = set_console,
-	 .expects = "yes or no"},
+	 .expects = "yes, no or virtio"},
 	{.name = "autostart", .set = set_autostart,
 	 .expects = "yes or no"},
 	{.name = "debug-exit", .set = set_debug_exit,

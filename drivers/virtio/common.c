@@ -19,6 +19,7 @@ enum {
 };
 
 static void go_on(struct vcpu_work *w, struct vcpu *vcpu);
+static void asked(struct vcpu_work *w, struct vcpu *vcpu);
 
 static uint64_t offered(const struct virtio_device *dev)
 {
@@ -37,6 +38,7 @@ void virtio_reset(struct virtio_device *dev)
 
 		q->dev = dev;
 		q->work.run = go_on;
+		q->ask.run = asked;
 		q->enabled = false;
 		q->vector = VIRTIO_NO_VECTOR;
 		q->ring = (struct virtio_ring){.mem = &dev->vm->mem, .size = VIRTIO_RING_MAX};
@@ -143,6 +145,22 @@ static void wait_for_more(struct virtio_device *dev, unsigned queue, struct vcpu
 	}
 	q->deferred = true;
 	vcpu_defer_until(vcpu, &q->work, time_now() + dev->kind->batch_ns);
+}
+
+static void asked(struct vcpu_work *w, struct vcpu *vcpu)
+{
+	struct virtio_queue *q = container_of(w, struct virtio_queue, ask);
+	struct virtio_device *dev = q->dev;
+
+	spin_lock(&dev->lock);
+	work(dev, (unsigned)(q - dev->queue), vcpu);
+	spin_unlock(&dev->lock);
+}
+
+/* The first vCPU: it is always there, and only a vCPU's turn may use the guest's memory. */
+void virtio_ask(struct virtio_device *dev, unsigned queue)
+{
+	vcpu_post(dev->vm->vcpu[0], &dev->queue[queue].ask);
 }
 
 void virtio_notify(struct virtio_device *dev, uint32_t queue, struct vcpu *vcpu)

@@ -23,6 +23,12 @@ struct virtio_ops {
 	void (*reset)(struct virtio_device *dev);
 	/* The machine is reset or stops, no vCPU of it running. May be NULL. */
 	void (*power_on)(struct virtio_device *dev);
+	/*
+	 * The driver writes to the configuration, at @offset of it or behind. NULL: all of it is
+	 * read-only. The lock is held.
+	 */
+	void (*config_write)(struct virtio_device *dev, uint32_t offset, unsigned size,
+			     uint64_t value);
 };
 
 /* What kind of device it is. */
@@ -40,6 +46,7 @@ struct virtio_queue {
 	struct virtio_ring ring;   /* addresses and size as the driver sets them */
 	struct virtio_device *dev; /* whose it is; constant */
 	struct vcpu_work work;	   /* on a vCPU's list while @deferred */
+	struct vcpu_work ask;	   /* posted by virtio_ask() */
 	bool deferred;		   /* there is something to do, a vCPU will */
 	bool enabled;		   /* the driver has set it up */
 	uint16_t vector;	   /* of MSI-X, or VIRTIO_NO_VECTOR */
@@ -83,6 +90,9 @@ void virtio_common_write(struct virtio_device *dev, uint32_t offset, unsigned si
 
 /* The driver notified @queue, by @vcpu; one that is not there, or not live, is ignored. No lock. */
 void virtio_notify(struct virtio_device *dev, uint32_t queue, struct vcpu *vcpu);
+
+/* Has a vCPU work on @queue soon, as if it was notified. Any CPU and context, with any locks. */
+void virtio_ask(struct virtio_device *dev, unsigned queue);
 
 /* May the device use @queue now? The lock is held, as for all below. */
 bool virtio_live(struct virtio_device *dev, unsigned queue);

@@ -133,6 +133,10 @@ static void bar_write(struct pci_function *fn, struct vcpu *vcpu, uint32_t offse
 		spin_lock(&dev->lock);
 		virtio_common_write(dev, offset, size, value);
 		spin_unlock(&dev->lock);
+	} else if (page == PAGE_DEVICE && dev->kind->ops->config_write) {
+		spin_lock(&dev->lock);
+		dev->kind->ops->config_write(dev, offset, size, value);
+		spin_unlock(&dev->lock);
 	} else if (page == PAGE_MSIX) {
 		spin_lock(&dev->vm->chips);
 		pci_msix_table_write(&dev->msix, offset, size, value);

@@ -10,6 +10,7 @@ Mutant = namedtuple("Mutant", "name test file old new")
 
 SVM, VMX = "arch/x86/svm/lbr.c", "arch/x86/vmx/lbr.c"
 RING, VIRTIO = "drivers/virtio/ring.c", "drivers/virtio/common.c"
+CONSOLE = "drivers/virtio/console.c"
 BLK, DISK = "drivers/virtio/blk.c", "drivers/virtio/disk.c"
 VCPU = "arch/x86/guest/vcpu.c"
 VIRTIO_PCI, MSIX, BAR = "drivers/virtio/pci.c", "platform/pci_msix.c", "platform/pci_bar.c"
@@ -162,6 +163,38 @@ MUTANTS = [
     Mutant("virtio-turn-without-end", "test_virtio_pci", VIRTIO, "!more || q->deferred", "!more"),
     Mutant("virtio-work-forgotten", "test_virtio_pci", VIRTIO,
            "\tvcpu_defer(vcpu, &q->work);\n", ""),
+    Mutant("virtio-ask-only-once", "test_virtio_pci", "include/socle/kernel/vm.h",
+           "anew. */\n\t\t__atomic_store_n(&work->posted, false, __ATOMIC_SEQ_CST);", "anew. */"),
+    Mutant("virtio-ask-posted-twice", "test_virtio_pci", "include/socle/kernel/vm.h",
+           "if (__atomic_exchange_n(&work->posted, true, __ATOMIC_SEQ_CST))\n\t\treturn;", ""),
+    Mutant("work-without-leaving", "test_vcpu", "include/socle/guest/vcpu.h",
+           "VCPU_REQ_STARTUP | VCPU_REQ_WORK;", "VCPU_REQ_STARTUP;"),
+    Mutant("work-survives-power-on", "test_vcpu", "arch/x86/guest/vcpu.c",
+           "\tvcpu_forget_work(&v->base);\n", ""),
+    Mutant("console-forgets-held-request", "test_virtio_console", CONSOLE,
+           "\t\t\tc->chain = dev->chain;\n", ""),
+    Mutant("console-held-survives-reset", "test_virtio_console", CONSOLE,
+           "\tc->held = false;\n", ""),
+    Mutant("console-position-survives-reset", "test_virtio_console", CONSOLE,
+           "\tc->held = false;\n\tc->sent = 0;\n", "\tc->held = false;\n"),
+    Mutant("console-position-stays", "test_virtio_console", CONSOLE,
+           "\t\tvirtio_push(dev, TX, 0);\n\t\tc->sent = 0;\n", "\t\tvirtio_push(dev, TX, 0);\n"),
+    Mutant("console-turn-without-end", "test_virtio_console", CONSOLE,
+           "TURN_BYTES = 4096", "TURN_BYTES = 1 << 30"),
+    Mutant("console-requests-without-end", "test_virtio_console", CONSOLE,
+           "TURN_REQUESTS = 64", "TURN_REQUESTS = 1 << 30"),
+    Mutant("console-turn-ends-for-good", "test_virtio_console", CONSOLE, "return !left;",
+           "return false;"),
+    Mutant("console-waits-for-nothing", "test_virtio_console", CONSOLE,
+           "!c->sink->waiting(c->sink) || ", ""),
+    Mutant("console-never-open", "test_virtio_console", CONSOLE,
+           "__atomic_store_n(&c->open, true, __ATOMIC_SEQ_CST);", ";"),
+    Mutant("console-open-survives-reset", "test_virtio_console", CONSOLE,
+           "__atomic_store_n(&c->open, false, __ATOMIC_SEQ_CST);", ";"),
+    Mutant("console-takes-more-than-fits", "test_virtio_console", CONSOLE,
+           "MIN(dev->chain.write_bytes, (uint64_t)PIECE)", "PIECE"),
+    Mutant("console-emergency-anywhere", "test_virtio_console", CONSOLE,
+           "if (offset == offsetof(struct virtio_console_config, emerg_wr))", ""),
     Mutant("virtio-line-beside-msix", "test_virtio_pci", VIRTIO_PCI,
            "if (pci_msix_enabled(&dev->msix))\n\t\tpci_intx(fn, false);", ";"),
     Mutant("virtio-isr-not-cleared", "test_virtio_pci", VIRTIO_PCI, "\tdev->isr = 0;\n", ""),

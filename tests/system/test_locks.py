@@ -25,7 +25,8 @@ def test_locks(target):
     sections = [(x.name, settings(x)) for x in guests]
     modules = {f"{x.name}.elf": image(x.name) for x in guests}
     if target is QEMU_MAX_4:
-        sections.append(("linux", {**LINUX, "cpus": 4, "autostart": "no", "rng": "yes"}))
+        sections.append(("linux", {**LINUX, "cpus": 4, "autostart": "no", "rng": "yes",
+                                   "console": "virtio", "cmdline": "console=hvc0"}))
         modules.update(LINUX_MODULES)
     iso = make_iso(conf(*sections), modules, elf=BUILD / "debug/socle.elf")
     with Machine.boot(iso, on=target) as machine:

@@ -2,11 +2,13 @@
 """Paravirtual devices in an unmodified Debian Linux, with its own drivers."""
 import hashlib
 import re
+import time
 
 import pytest
 
 from emulators import BOCHS_RYZEN, BOCHS_SKYLAKE_X, QEMU_MAX
-from machine import LINUX, LINUX_MODULES, Machine, conf, make_iso
+from guests import image
+from machine import ESCAPE, LINUX, LINUX_MODULES, PROMPT, Machine, conf, make_iso
 from test_linux import BRIEF, bad_lines, boot
 
 
@@ -174,3 +176,79 @@ def test_no_device():
     with boot("128M") as machine:
         machine.login()
         assert machine.shell("ls /sys/bus/pci/devices").split() == ["0000:00:00.0"]
+
+
+HVC = {"console": "virtio"}
+
+
+@pytest.mark.parametrize("target", [QEMU_MAX, BOCHS_RYZEN, BOCHS_SKYLAKE_X], ids=lambda t: t.name)
+def test_console(target):
+    """A shell on Linux' hvc0, and 4 KiB that are pasted come as they are."""
+    cmdline = (LINUX["cmdline"] if target is QEMU_MAX else BRIEF).replace("ttyS0,115200", "hvc0")
+    with boot("128M", cmdline, HVC, on=target) as machine:
+        machine.login()
+        assert machine.shell("tty").strip() == "/dev/hvc0"
+        assert "hvc0" in machine.shell("cat /proc/consoles")
+        text = "".join(f"{i:04} of the lines that are pasted all at once\n" for i in range(90))
+        assert len(text) > 4096
+        machine.shell("stty -echo")
+        machine.send("cat >/tmp/pasted\r")
+        time.sleep(machine.patience)
+        machine.send(text)
+        machine.send("\x04")
+        out = machine.shell("md5sum /tmp/pasted")
+        assert hashlib.md5(text.encode()).hexdigest() in out, out
+        machine.shell("stty echo")
+        assert not [x for x in bad_lines(machine.shell("dmesg"))
+                    if "virtio" in x and "module verification" not in x]
+        machine.to_prompt()
+        assert re.search(r"virtio-console queue 0: [1-9]", machine.command("stats linux"))
+
+
+def sent(machine):
+    """How many requests of output there were."""
+    return int(re.search(r"virtio-console queue 1: .*, (\d+) requests",
+                         machine.command("stats linux"))[1])
+
+
+def test_console_flood():
+    """Output in front of the user is complete; behind another guest it does not wait."""
+    other = {"kernel": "spin.elf", "memory": "32M", "cmdline": "hosted", "debug-exit": "0xf4"}
+    linux = {**LINUX, **HVC, "memory": "128M", "cmdline": "console=hvc0"}
+    iso = make_iso(conf(("linux", linux), ("other", {**other, "autostart": "no"})),
+                   {**LINUX_MODULES, "spin.elf": image("spin")})
+    with Machine.boot(iso) as machine:
+        machine.login()
+        out = machine.shell("seq 1 10000", 120)
+        assert out.split() == [str(i) for i in range(1, 10001)]
+        machine.shell("(sleep 4; seq 1 10000; echo done >/tmp/done) & true")
+        machine.send(ESCAPE)
+        machine.expect(PROMPT)
+        machine.command("vm start other")
+        machine.send("console other\r")
+        machine.expect("console of other")
+        time.sleep(8)
+        machine.send(ESCAPE)
+        machine.expect(PROMPT)
+        before, counts = 0, sent(machine)
+        while counts > before:
+            time.sleep(3)
+            before, counts = counts, sent(machine)
+        machine.command("vm stop other")
+        machine.send("console linux\r")
+        machine.expect(r"(\d+) bytes of its output were lost")
+        assert int(machine.match(1)) >= 58894 - 16384
+        machine.expect("10000\r*\n")
+        assert machine.shell("cat /tmp/done").split()[-1] == "done"
+
+
+def test_console_comes_and_goes():
+    """Input goes to the serial port while hvc0 has no driver, also when that was unloaded."""
+    with boot("128M", LINUX["cmdline"] + " socle.run=\"rmmod virtio_console\"", HVC) as machine:
+        machine.login()
+        assert machine.shell("tty").strip() == "/dev/ttyS0"
+        machine.shell("(insmod /lib/modules/virtio_console.ko; sleep 1; read line </dev/hvc0; "
+                      "rmmod virtio_console; echo \"$line\" >/tmp/line) & sleep 3")
+        machine.send("this is for hvc0\r")
+        time.sleep(5)
+        assert "this is for hvc0" in machine.shell("cat /tmp/line")

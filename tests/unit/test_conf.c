@@ -109,6 +109,7 @@ static void test_everything(void **state)
 				 "kernel = tiny\n"
 				 "module = first\n"
 				 "module = second  some text \n"
+				 "console = virtio\n"
 				 "cmdline =");
 
 	(void)state;
@@ -124,7 +125,7 @@ static void test_everything(void **state)
 	assert_int_equal(vms[0].cap, 150);
 	assert_true(vms[0].cpuset == (7 | 1 << 5 | BIT(63)));
 	assert_true(vms[0].test_device);
-	assert_false(vms[0].console);
+	assert_false(vms[0].console || vms[0].virtio_console);
 	assert_false(vms[0].autostart);
 	assert_int_equal(vms[0].debug_exit, 0xf4);
 	assert_int_equal(vms[0].on_exit, VM_ON_EXIT_POWEROFF);
@@ -149,7 +150,7 @@ static void test_everything(void **state)
 	assert_int_equal(vms[1].cap, 0);
 	assert_true(vms[1].cpuset == 0);
 	assert_false(vms[1].test_device);
-	assert_true(vms[1].console);
+	assert_true(vms[1].console && vms[1].virtio_console);
 	assert_true(vms[1].autostart);
 	assert_int_equal(vms[1].debug_exit, 0);
 	assert_int_equal(vms[1].on_exit, VM_ON_EXIT_STOP);
@@ -317,7 +318,7 @@ static void test_bad_lines(void **state)
 		{"pmu = yes", "\"pmu\" is \"yes\", it must be on or off"},
 		{"pmu = on", "\"pmu\" must be off here, performance counters are not offered"},
 		{"test-device = 1", "\"test-device\" is \"1\", it must be yes or no"},
-		{"console = maybe", "\"console\" is \"maybe\", it must be yes or no"},
+		{"console = maybe", "\"console\" is \"maybe\", it must be yes, no or virtio"},
 		{"autostart = YES", "\"autostart\" is \"YES\", it must be yes or no"},
 		{"debug-exit = 0", "\"debug-exit\" is \"0\", it must be an I/O port from 1 to "
 				   "0xffff, such as 0xf4"},

@@ -253,6 +253,37 @@ STAT_SOURCE(exits, .title = "exits", .print = print_exits);
 /* The guest's UART: takes some bytes at a time. */
 static struct uart uart;
 static struct guest_console guest;
+
+/* Its virtio console, which counts what it is told. */
+struct virtio_console {
+	struct virtio_console_sink *sink;
+	bool open;
+	unsigned rx_ready, tx_ready;
+};
+static struct virtio_console virtio, *guest_virtio;
+
+void virtio_console_connect(struct virtio_console *console, struct virtio_console_sink *sink)
+{
+	console->sink = sink;
+}
+
+bool virtio_console_open(const struct virtio_console *console)
+{
+	return console->open;
+}
+
+void virtio_console_rx_ready(struct virtio_console *console)
+{
+	assert_true(vms[0].chips.held);
+	console->rx_ready++;
+}
+
+void virtio_console_tx_ready(struct virtio_console *console)
+{
+	assert_true(vms[0].chips.held);
+	console->tx_ready++;
+}
+
 static char typed[8192];
 static size_t typed_len, uart_takes = SIZE_MAX;
 static unsigned tx_ready;
@@ -343,7 +374,7 @@ static int fresh(void **state)
 	busy = running = false;
 	at_start = true;
 	console_init(&out);
-	console_add_guest(&guest, &vms[0], &uart);
+	console_add_guest(&guest, &vms[0], &uart, guest_virtio);
 	console_run();
 	assert_string_equal(shown(0), "socle>");
 	return 0;
@@ -480,6 +511,12 @@ static void test_answers(void **state)
 			    "linux            stopped       1     512M      0  stopped by "
 			    "the administrator");
 	answer("vm show other", "debug-exit = 0xf4");
+	vms[0].settings.virtio_console = true;
+	answer("vm show linux", "on-exit = stop");
+	assert_string_equal(shown(3), "console = virtio");
+	vms[0].settings.virtio_console = false;
+	answer("vm show linux", "on-exit = stop");
+	assert_string_equal(shown(3), "console = yes");
 	answer("stats linux", "  cpuid 7");
 	answer("cpu", "cpu1: APIC ID 6, 8 ms idle, interrupts: timer 12, kick 13");
 	assert_string_equal(shown(2), "cpu0: APIC ID 4, 7 ms idle, interrupts: timer 10, kick 11");
@@ -824,6 +861,97 @@ static void test_waiting_input(void **state)
 	assert_int_equal(typed_len, 5);
 }
 
+static int fresh_virtio(void **state)
+{
+	virtio = (struct virtio_console){0};
+	guest_virtio = &virtio;
+	fresh(state);
+	guest_virtio = NULL;
+	assert_ptr_equal(virtio.sink, &guest.virtio_sink);
+	return 0;
+}
+
+/* Both of a guest's consoles are shown; input is for the UART until the other one has a driver. */
+static void test_virtio(void **state)
+{
+	uint8_t bytes[8];
+
+	(void)state;
+	vms[0].state = VM_RUNNING;
+	assert_int_equal(virtio.sink->put(virtio.sink, "kept ", 5), 5);
+	assert_string_equal(shown(0), "socle>");
+	type("\x1d");
+	guest_prints("and ");
+	assert_int_equal(virtio.sink->put(virtio.sink, "shown", 5), 5);
+	assert_string_equal(shown(0), "kept and shown");
+	type("ab");
+	assert_int_equal(typed_len, 2);
+	assert_false(virtio.sink->waiting(virtio.sink));
+	uart_takes = 0;
+	type("cd");
+	virtio.open = true;
+	uart_takes = SIZE_MAX;
+	guest_reads();
+	type("ef");
+	assert_int_equal(typed_len, 2);
+	assert_int_equal(virtio.rx_ready, 3);
+	assert_true(virtio.sink->waiting(virtio.sink));
+	assert_int_equal(virtio.sink->get(virtio.sink, bytes, 3), 3);
+	assert_memory_equal(bytes, "cde", 3);
+	assert_int_equal(virtio.sink->get(virtio.sink, bytes, 8), 1);
+	assert_int_equal(bytes[0], 'f');
+	assert_false(virtio.sink->waiting(virtio.sink));
+	assert_int_equal(virtio.sink->get(virtio.sink, bytes, 8), 0);
+	guest_reads();
+	assert_int_equal(virtio.rx_ready, 3);
+	/* As for the UART: what does not fit is not taken, and the user hears it. */
+	for (unsigned i = 0; i < CONSOLE_INPUT + 3; i++)
+		console_input('k');
+	assert_int_equal(bells, 3);
+	virtio.open = false;
+	guest_reads();
+	assert_int_equal(typed_len, 2 + CONSOLE_INPUT);
+}
+
+/* A line without room holds the virtio console back, and says when it goes on. */
+static void test_slow_virtio(void **state)
+{
+	static char text[CONSOLE_OUTPUT + 10];
+
+	(void)state;
+	any_bytes = true;
+	vms[0].state = VM_RUNNING;
+	type("\x1d");
+	out_room = 0;
+	memset(text, 'v', sizeof(text));
+	assert_int_equal(virtio.sink->put(virtio.sink, text, sizeof(text)), CONSOLE_OUTPUT);
+	assert_int_equal(virtio.sink->put(virtio.sink, text, 1), 0);
+	console_poll();
+	assert_int_equal(virtio.tx_ready, 0);
+	out_room = 7;
+	console_poll();
+	assert_int_equal(virtio.tx_ready, 1);
+	assert_int_equal(virtio.sink->put(virtio.sink, text, 8), 7);
+	/* Leaving it lets it go on, and the oldest are dropped. */
+	type("\x1d");
+	assert_int_equal(virtio.tx_ready, 2);
+	assert_int_equal(virtio.sink->put(virtio.sink, text, sizeof(text)), sizeof(text));
+	assert_int_equal(guest.lost, sizeof(text));
+	/* Guests run elsewhere: the boot CPU is asked to show it. */
+	out_room = SIZE_MAX;
+	type("\x1d");
+	now += NS_PER_SEC;
+	pokes = 0;
+	test_cpu_index = 1;
+	assert_int_equal(virtio.sink->put(virtio.sink, text, 100), 100);
+	assert_int_equal(pokes, 1);
+	test_cpu_index = 0;
+	assert_true(console_waiting());
+	console_poll();
+	assert_false(console_waiting());
+	assert_int_equal(virtio.tx_ready, 2);
+}
+
 /* What is typed after the switch to a guest that has stopped is for the prompt. */
 static void test_stopped_guest(void **state)
 {
@@ -937,6 +1065,8 @@ int main(void)
 		cmocka_unit_test_setup(test_asks_seldom, fresh),
 		cmocka_unit_test_setup(test_output_before_log, fresh),
 		cmocka_unit_test_setup(test_waiting_input, fresh),
+		cmocka_unit_test_setup(test_virtio, fresh_virtio),
+		cmocka_unit_test_setup(test_slow_virtio, fresh_virtio),
 		cmocka_unit_test_setup(test_stopped_guest, fresh),
 		cmocka_unit_test_setup(test_noise, fresh),
 		cmocka_unit_test_setup(test_random, fresh),

@@ -477,6 +477,61 @@ static void requests_before_an_entry(void **state __unused)
 	v.base.requests = others | VCPU_REQ_STARTUP;
 	assert_false(x86_take_requests(&v, &requests));
 	assert_int_equal(v.base.requests, others | VCPU_REQ_STARTUP);
+	v.base.requests = others | VCPU_REQ_WORK;
+	assert_false(x86_take_requests(&v, &requests));
+	assert_int_equal(v.base.requests, others | VCPU_REQ_WORK);
+}
+
+void vcpu_request(struct vcpu *to, uint32_t requests)
+{
+	assert_ptr_equal(to, &v.base);
+	__atomic_fetch_or(&v.base.requests, requests, __ATOMIC_SEQ_CST);
+}
+
+static unsigned work_turns, work_left;
+
+static void do_work(struct vcpu_work *w, struct vcpu *vcpu)
+{
+	assert_ptr_equal(vcpu, &v.base);
+	work_turns++;
+	if (work_left) {
+		work_left--;
+		vcpu_defer(vcpu, w + 1);
+	}
+}
+
+/* Work is done in the vCPU's turn, even if it sleeps on; what it puts off keeps it from sleep. */
+static void posted_work(void **state __unused)
+{
+	struct vcpu_work w[2] = {{.run = do_work}, {.run = do_work}};
+
+	run();
+	assert_true(VCPU_REQ_WAKING & VCPU_REQ_WORK);
+	halt(true);
+	work_left = 1;
+	vcpu_post(&v.base, w);
+	vcpu_post(&v.base, w);
+	assert_int_equal(work_turns, 0);
+	assert_false(x86_vcpu_awake(&v));
+	assert_int_equal(work_turns, 1);
+	assert_non_null(v.base.work);
+	assert_true(v.base.requests & VCPU_REQ_WAKING);
+	assert_false(x86_vcpu_awake(&v));
+	assert_int_equal(work_turns, 2);
+	assert_null(v.base.work);
+	assert_false(v.base.requests & VCPU_REQ_WAKING);
+	assert_true(v.halted);
+	/* The vCPU's next life knows nothing of it. */
+	vcpu_post(&v.base, w);
+	vcpu_defer(&v.base, w + 1);
+	x86_vcpu_reset(&v);
+	v.base.requests = VCPU_REQ_WORK;
+	x86_vcpu_awake(&v);
+	assert_int_equal(work_turns, 2);
+	vcpu_post(&v.base, w);
+	assert_int_equal(v.base.requests, VCPU_REQ_WORK);
+	x86_vcpu_awake(&v);
+	assert_int_equal(work_turns, 3);
 }
 
 /* The boot processor would go on in firmware, which there is none of. */
@@ -691,6 +746,7 @@ int main(void)
 		cmocka_unit_test_setup(halting_with_work, setup),
 		cmocka_unit_test_setup(halted_until_the_timer, setup),
 		cmocka_unit_test_setup(halted_until_an_overflow, setup),
+		cmocka_unit_test_setup(posted_work, setup),
 		cmocka_unit_test_setup(halted_without_interrupts, setup),
 		cmocka_unit_test_setup(awake_takes_nothing, setup),
 		cmocka_unit_test_setup(exceptions, setup),

@@ -58,6 +58,11 @@ status_t virtio_pci_add(struct virtio_device *dev)
 	return 0;
 }
 
+void vcpu_request(struct vcpu *vcpu __unused, uint32_t requests __unused)
+{
+	fail();
+}
+
 void vm_log(struct vm *vm __unused, enum log_level level __unused, const char *fmt __unused, ...)
 {
 	log_lines++;

@@ -58,6 +58,15 @@ void vm_debug_exit(struct vm *vm __unused, int status __unused)
 {
 }
 
+static unsigned requests; /* by other CPUs to mock_vcpu */
+
+void vcpu_request(struct vcpu *vcpu, uint32_t bits)
+{
+	assert_ptr_equal(vcpu, &mock_vcpu);
+	assert_int_equal(bits, VCPU_REQ_WORK);
+	requests++;
+}
+
 size_t format_sink(struct format_sink *sink __unused, const char *fmt __unused, ...)
 {
 	return 0;
@@ -91,7 +100,8 @@ static void test_power_on(struct virtio_device *d)
 	power_ons++;
 }
 
-static const struct virtio_ops test_ops = {test_work, test_reset, test_power_on};
+static const struct virtio_ops test_ops = {
+	.work = test_work, .reset = test_reset, .power_on = test_power_on};
 static const struct virtio_kind kind = {
 	.name = "test",
 	.id = 63,
@@ -110,6 +120,8 @@ static int setup(void **state __unused)
 	mock_board.vm = &mock_vm;
 	mock_vm.board = &mock_board;
 	mock_vcpu = (struct vcpu){.vm = &mock_vm};
+	mock_vm.vcpu[0] = &mock_vcpu;
+	requests = 0;
 	memset(ram, 0, sizeof(ram));
 	ram_attacked = ram_out = false;
 	lines = messages = works = resets = power_ons = log_lines = more = 0;
@@ -609,6 +621,69 @@ static void long_work(void **state __unused)
 	assert_false(dev.queue[0].deferred);
 }
 
+/* Another CPU wants a queue to be looked at: a vCPU does it in its turn, once for all who asked. */
+static void asked_for(void **state __unused)
+{
+	drive(true);
+	describe(0, AT_DATA, 4, VRING_DESC_F_WRITE, 0);
+	offer(0);
+	with_chips(virtio_ask(&dev, 0));
+	virtio_ask(&dev, 1);
+	virtio_ask(&dev, 0);
+	assert_int_equal(requests, 2);
+	assert_int_equal(works, 0);
+	vcpu_work(&mock_vcpu);
+	assert_int_equal(works, 1); /* queue 1 is not live */
+	assert_int_equal(used_ring()->idx, 1);
+	vcpu_work(&mock_vcpu);
+	assert_int_equal(works, 1);
+	/* Again; with more than a turn's work, which is put off. */
+	more = 1;
+	virtio_ask(&dev, 0);
+	assert_int_equal(requests, 3);
+	vcpu_work(&mock_vcpu);
+	assert_int_equal(works, 2);
+	assert_true(mock_vcpu.requests & VCPU_REQ_LEAVE);
+	vcpu_work(&mock_vcpu);
+	assert_int_equal(works, 3);
+	/* A new life of the machine: nothing is left, and all can be asked for anew. */
+	virtio_ask(&dev, 0);
+	vcpu_forget_work(&mock_vcpu);
+	vcpu_work(&mock_vcpu);
+	assert_int_equal(works, 3);
+	virtio_ask(&dev, 0);
+	assert_int_equal(requests, 5);
+	vcpu_work(&mock_vcpu);
+	assert_int_equal(works, 4);
+}
+
+static unsigned config_writes;
+
+static void test_config_write(struct virtio_device *d, uint32_t offset, unsigned size,
+			      uint64_t value)
+{
+	assert_true(d->lock.held);
+	assert_false(mock_vm.chips.held);
+	assert_int_equal(offset, 2);
+	assert_int_equal(size, 4);
+	assert_int_equal(value, 0x12345678);
+	config_writes++;
+}
+
+static void writable_configuration(void **state __unused)
+{
+	static const struct virtio_ops ops_too = {
+		.work = test_work, .reset = test_reset, .config_write = test_config_write};
+	struct virtio_kind writable = kind;
+
+	writable.ops = &ops_too;
+	dev.kind = &writable;
+	drive(true);
+	set((PAGE_DEVICE << 12) + 2, 4, 0x12345678);
+	assert_int_equal(config_writes, 1);
+	dev.kind = &kind;
+}
+
 static void configuration(void **state __unused)
 {
 	uint8_t generation;
@@ -734,7 +809,9 @@ int main(void)
 		cmocka_unit_test_setup(dead_or_alive, setup),
 		cmocka_unit_test_setup(broken_ring, setup),
 		cmocka_unit_test_setup(long_work, setup),
+		cmocka_unit_test_setup(asked_for, setup),
 		cmocka_unit_test_setup(configuration, setup),
+		cmocka_unit_test_setup(writable_configuration, setup),
 		cmocka_unit_test_setup(window_in_configuration_space, setup),
 		cmocka_unit_test_setup(odd_accesses, setup),
 		cmocka_unit_test_setup(after_power_on, setup),

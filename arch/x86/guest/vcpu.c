@@ -35,7 +35,7 @@ void x86_vcpu_reset(struct x86_vcpu *v)
 	memset(&v->state, 0, sizeof(v->state));
 	v->avail = v->dirty = 0;
 	v->base.requests = 0;
-	v->base.work = NULL;
+	vcpu_forget_work(&v->base);
 	events_reset(&v->events);
 	fetch_close(v);
 	/* No linear address is all ones, so an empty entry never matches. */
@@ -116,13 +116,18 @@ static bool wakes(struct x86_vcpu *v)
 	return true;
 }
 
+static __noinline void work(struct vcpu *vcpu)
+{
+	vcpu_work(vcpu);
+}
+
 bool x86_vcpu_awake(struct x86_vcpu *v)
 {
 	uint32_t taken;
 
-	if (unlikely(v->base.work))
-		vcpu_work(&v->base);
-	taken = take_requests(v, VCPU_REQ_INIT | VCPU_REQ_STARTUP);
+	taken = take_requests(v, VCPU_REQ_WORK | VCPU_REQ_INIT | VCPU_REQ_STARTUP);
+	if (unlikely(v->base.work || (taken & VCPU_REQ_WORK)))
+		work(&v->base);
 	/* With both, the INIT was first: it takes back what came before it. */
 	if (unlikely(taken & VCPU_REQ_INIT))
 		init(v);

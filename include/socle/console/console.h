@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The serial console: guests' serial ports and a prompt share one line. */
+/* The serial console: guests' consoles and a prompt share one line. */
 #ifndef SOCLE_CONSOLE_CONSOLE_H
 #define SOCLE_CONSOLE_CONSOLE_H
 
+#include "socle/drivers/virtio.h"
 #include "socle/kernel/vm.h"
 #include "socle/platform/uart.h"
 
@@ -33,28 +34,34 @@ enum {
  * @written on guarded by vm.chips.
  */
 struct guest_console {
-	struct uart_sink sink;	      /* connected to @uart */
-	struct vm *vm;		      /* the guest */
-	struct uart *uart;	      /* its first serial port */
-	struct guest_console *next;   /* in order of console_add_guest() */
-	uint64_t written;	      /* bytes that the guest wrote since ever */
-	uint64_t shown;		      /* of those, sent to the line or given up */
-	uint64_t lost;		      /* given up since the guest was last in front */
-	uint64_t received;	      /* bytes typed for the guest since ever */
-	uint64_t delivered;	      /* of those, taken by the guest or given up */
-	struct timer ask;	      /* has the boot CPU look at the output */
-	uint64_t ask_after;	      /* ns: not to be asked before */
-	bool stalled;		      /* the UART waits for uart_tx_ready() */
-	bool delivering;	      /* in uart_receive(): it may call back */
-	char output[CONSOLE_OUTPUT];  /* ring, indexed by @written and @shown */
-	uint8_t input[CONSOLE_INPUT]; /* ring, indexed by @received and @delivered */
+	struct uart_sink sink;			/* connected to @uart */
+	struct virtio_console_sink virtio_sink; /* connected to @virtio */
+	struct vm *vm;				/* the guest */
+	struct uart *uart;			/* its first serial port */
+	struct virtio_console *virtio;		/* its virtio console, or NULL */
+	struct guest_console *next;		/* in order of console_add_guest() */
+	uint64_t written;			/* bytes that the guest wrote since ever */
+	uint64_t shown;				/* of those, sent to the line or given up */
+	uint64_t lost;				/* given up since the guest was last in front */
+	uint64_t received;			/* bytes typed for the guest since ever */
+	uint64_t delivered;			/* of those, taken by the guest or given up */
+	struct timer ask;			/* has the boot CPU look at the output */
+	uint64_t ask_after;			/* ns: not to be asked before */
+	bool stalled;				/* the guest was told to wait for room */
+	bool delivering;			/* in uart_receive(): it may call back */
+	char output[CONSOLE_OUTPUT];		/* ring, indexed by @written and @shown */
+	uint8_t input[CONSOLE_INPUT];		/* ring, indexed by @received and @delivered */
 };
 
 /* Binds the line and takes over the log, whose lines so far are shown. */
 void console_init(struct console_out *out);
 
-/* Connects @vm's @uart. @guest, zeroed, stays in use for ever. */
-void console_add_guest(struct guest_console *guest, struct vm *vm, struct uart *uart);
+/*
+ * Connects @vm's @uart and, unless it is NULL, @virtio, to which input goes once its driver has set
+ * it up. @guest, zeroed, stays in use for ever.
+ */
+void console_add_guest(struct guest_console *guest, struct vm *vm, struct uart *uart,
+		       struct virtio_console *virtio);
 
 /* A guest is being started: what was typed for its former life is thrown away. */
 void console_guest_started(struct vm *vm);

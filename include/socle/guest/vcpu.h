@@ -240,12 +240,12 @@ bool x86_vcpu_halt(struct x86_vcpu *v, bool interrupts);
 
 /*
  * Before an entry: takes what is requested into @requests. False if something is to be done between
- * two runs first: then nothing but VCPU_REQ_LEAVE is taken. INIT and start-up IPIs never are: an
- * INIT takes back start-ups from before it, which it must find where they were put.
+ * two runs first: then nothing but VCPU_REQ_LEAVE is taken. VCPU_REQ_WORK, INIT and start-up IPIs
+ * never are: an INIT takes back start-ups from before it, which it must find where they were put.
  */
 static __always_inline bool x86_take_requests(struct x86_vcpu *v, uint32_t *requests)
 {
-	const uint32_t leaving = VCPU_REQ_LEAVE | VCPU_REQ_INIT | VCPU_REQ_STARTUP;
+	const uint32_t leaving = VCPU_REQ_LEAVE | VCPU_REQ_INIT | VCPU_REQ_STARTUP | VCPU_REQ_WORK;
 
 	*requests = __atomic_load_n(&v->base.requests, __ATOMIC_RELAXED);
 	if (unlikely(*requests & leaving)) {

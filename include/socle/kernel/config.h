@@ -82,6 +82,7 @@ struct vm_settings {
 	unsigned cap;	     /* most CPU time, in percent of one CPU; 0: no limit */
 	uint64_t cpuset;     /* host CPUs that its vCPUs may run on, a bit each; 0: not said */
 	bool console;	     /* the guest's first serial port is on the console */
+	bool virtio_console; /* a virtio console, too; only with @console */
 	bool autostart;	     /* starts at boot */
 	uint16_t debug_exit; /* port of the debug-exit device; 0: none */
 	bool rng;	     /* has an entropy device */

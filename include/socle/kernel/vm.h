@@ -44,9 +44,10 @@ enum vcpu_request {
 	VCPU_REQ_AGAIN = BIT(7),   /* look for events after the next exit; only by its own CPU */
 	VCPU_REQ_CONTENDED = BIT(8), /* another waits for its CPU since a moment ago; likewise */
 	VCPU_REQ_PMI = BIT(9), /* a performance counter overflowed */
+	VCPU_REQ_WORK = BIT(10), /* work was posted: go back to the scheduler, then do it */
 	/* Those that a sleeping vCPU is to look at. */
 	VCPU_REQ_WAKING = VCPU_REQ_EVENT | VCPU_REQ_TIMER | VCPU_REQ_NMI | VCPU_REQ_INIT |
-			  VCPU_REQ_STARTUP | VCPU_REQ_PMI,
+			  VCPU_REQ_STARTUP | VCPU_REQ_PMI | VCPU_REQ_WORK,
 };
 
 enum vcpu_state {
@@ -63,6 +64,7 @@ enum vcpu_state {
 struct vcpu_work {
 	void (*run)(struct vcpu_work *work, struct vcpu *vcpu); /* with no lock held */
 	struct vcpu_work *next;					/* of the same vCPU */
+	bool posted; /* vcpu_post() was called, and @run not yet; atomic */
 };
 
 struct vcpu {
@@ -75,9 +77,10 @@ struct vcpu {
 				  of the CPU that runs it. To be shown: sched_run_ns() */
 	uint64_t run_count;    /* times that the scheduler gave it a CPU; likewise */
 	uint64_t moves;	       /* times that it came to another CPU; likewise */
-	struct vcpu_work *work;	 /* that vcpu_defer() put off; of the CPU that runs it */
-	struct timer work_due;	 /* armed while some of it may wait; likewise */
-	struct fair_entity fair; /* the scheduler's policy; that queue's lock */
+	struct vcpu_work *work;	  /* that vcpu_defer() put off; of the CPU that runs it */
+	struct vcpu_work *posted; /* by vcpu_post(), the last one first; atomic */
+	struct timer work_due;	  /* armed while some of it may wait; likewise */
+	struct fair_entity fair;  /* the scheduler's policy; that queue's lock */
 };
 
 /*
@@ -210,10 +213,25 @@ static inline void vcpu_defer_until(struct vcpu *vcpu, struct vcpu_work *work, u
 	vcpu->work = work;
 }
 
+/*
+ * By any CPU, in any context: @work, which is not for vcpu_defer(), is done in @vcpu's next turn,
+ * which comes soon, even if @vcpu sleeps. Once, if it is posted again before that.
+ */
+static inline void vcpu_post(struct vcpu *vcpu, struct vcpu_work *work)
+{
+	if (__atomic_exchange_n(&work->posted, true, __ATOMIC_SEQ_CST))
+		return;
+	work->next = __atomic_load_n(&vcpu->posted, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&vcpu->posted, &work->next, work, false,
+					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		;
+	vcpu_request(vcpu, VCPU_REQ_WORK);
+}
+
 /* For a new vCPU, before all of these. */
 void vcpu_work_init(struct vcpu *vcpu);
 
-/* At the beginning of @vcpu's turn, and when it halts: does what was put off. */
+/* At the beginning of @vcpu's turn, and when it halts: does what was put off or posted. */
 static inline void vcpu_work(struct vcpu *vcpu)
 {
 	struct vcpu_work *next, *work = vcpu->work;
@@ -224,6 +242,24 @@ static inline void vcpu_work(struct vcpu *vcpu)
 	for (; work; work = next) {
 		next = work->next;
 		work->run(work, vcpu);
+	}
+	for (work = __atomic_exchange_n(&vcpu->posted, NULL, __ATOMIC_SEQ_CST); work; work = next) {
+		next = work->next;
+		/* Before it begins: who wants more from now on posts it anew. */
+		__atomic_store_n(&work->posted, false, __ATOMIC_SEQ_CST);
+		work->run(work, vcpu);
+	}
+}
+
+/* At a start of the VM: what was put off or posted in its former life is not done. */
+static inline void vcpu_forget_work(struct vcpu *vcpu)
+{
+	struct vcpu_work *next, *work = __atomic_exchange_n(&vcpu->posted, NULL, __ATOMIC_SEQ_CST);
+
+	vcpu->work = NULL;
+	for (; work; work = next) {
+		next = work->next;
+		__atomic_store_n(&work->posted, false, __ATOMIC_SEQ_CST);
 	}
 }
 
