@@ -2,6 +2,8 @@
 /* Has a VM's vCPUs forget translations, and waits until those that run have. */
 #include "socle/kernel/vm.h"
 
+enum { ASK_AGAIN = 256 }; /* looks */
+
 /* @v's CPU may hold translations, or pointers, that are no longer good. */
 static bool is_stale(const struct vcpu *v)
 {
@@ -28,9 +30,14 @@ void vm_flush(struct vm *vm, struct vcpu *self)
 	for (unsigned i = 0; i < vm->settings.cpus; i++) {
 		struct vcpu *v = vm->vcpu[i];
 
-		while (v != self && is_stale(v)) {
-			/* It may have used the page again since it flushed. */
-			vcpu_request(v, VCPU_REQ_FLUSH);
+		for (unsigned looks = 1; v != self && is_stale(v); looks++) {
+			/*
+			 * It may have used the page again since it flushed. Asked at each look, one
+			 * that comes by again and again would be found asked each time, and for
+			 * ever where CPUs go in step, as emulated ones do.
+			 */
+			if (looks % ASK_AGAIN == 0)
+				vcpu_request(v, VCPU_REQ_FLUSH);
 			__asm__ volatile("pause");
 		}
 	}
