@@ -87,11 +87,11 @@ bool sched_remove(struct vcpu *v)
 	return gone;
 }
 
-/* Runs @v, taken off the queue at @now, for @slice ns at most. The lock is held. */
-static void run(struct cpu_sched *s, struct vcpu *v, uint64_t slice, uint64_t now)
+/* Runs @v, which was just taken off the queue, for @slice ns at most. The lock is held. */
+static void run(struct cpu_sched *s, struct vcpu *v, uint64_t slice)
 {
 	enum vcpu_leave leave;
-	uint64_t ran;
+	uint64_t now, ran;
 	unsigned idle;
 
 	if (s->last != v) {
@@ -103,12 +103,11 @@ static void run(struct cpu_sched *s, struct vcpu *v, uint64_t slice, uint64_t no
 	}
 	set_state(v, VCPU_RUNNING);
 	s->current = v;
-	s->since = now;
+	s->since = time_now();
 	__atomic_store_n(&s->until, slice == TIME_NEVER ? slice : s->since + slice,
 			 __ATOMIC_RELAXED);
-	idle = cpu_count > 1 && waiting(s)
-		       ? sched_find_idle(s->queue.waiting.slots[0].entity->cpuset)
-		       : (unsigned)NOBODY;
+	idle = waiting(s) ? sched_find_idle(s->queue.waiting.slots[0].entity->cpuset)
+			  : (unsigned)NOBODY;
 	spin_unlock(&s->lock);
 	if (idle != NOBODY)
 		sched_poke(idle);
@@ -152,25 +151,30 @@ static void take_turns(struct cpu_sched *s, const struct vm *vm)
 		struct vcpu *v = vm->vcpu[i];
 
 		/* Whom somebody wakes may have our number, but does not wait before we let go. */
-		if (__atomic_load_n(&v->cpu, __ATOMIC_RELAXED) == first->cpu &&
-		    v->fair.state == FAIR_WAITING && v->fair.since < longest->fair.since)
+		if (__atomic_load_n(&v->cpu, __ATOMIC_RELAXED) == id_of(s) &&
+		    v->state == VCPU_RUNNABLE && v->fair.state == FAIR_WAITING &&
+		    v->fair.since < longest->fair.since)
 			longest = v;
 	}
 	if (longest != first)
 		fair_swap(&s->queue, &first->fair, &longest->fair);
 }
 
-/* As pick(), when somebody wants others to go first: somebody else then, once. */
-static __noinline struct fair_entity *pick_other(struct cpu_sched *s, uint64_t now, uint64_t *slice)
+/* The next to run, with how long; NULL: nobody. The lock of @s is held. */
+static struct fair_entity *pick(struct cpu_sched *s, uint64_t now, uint64_t *slice)
 {
 	struct vcpu *yielded = s->yielded;
 	struct fair_entity *e, *other;
+	bool yields;
 
 	s->yielded = NULL;
-	take_turns(s, yielded->vm);
+	if (yielded)
+		take_turns(s, yielded->vm);
 	e = fair_pick(&s->queue, now, slice);
-	if (!e || vcpu_of(e) != yielded || !waiting(s))
+	yields = e && vcpu_of(e) == yielded && waiting(s);
+	if (!yields)
 		return e;
+	/* Somebody else first, once. */
 	fair_charge(&s->queue, e, 0, now);
 	other = fair_pick(&s->queue, now, slice);
 	fair_put(&s->queue, e, now);
@@ -179,12 +183,6 @@ static __noinline struct fair_entity *pick_other(struct cpu_sched *s, uint64_t n
 	/* Nobody waited when it was picked. */
 	*slice = MIN(*slice, fair_preempt_in(&s->queue, e, other, 0, now));
 	return other;
-}
-
-/* The next to run, with how long; NULL: nobody. The lock of @s is held. */
-static struct fair_entity *pick(struct cpu_sched *s, uint64_t now, uint64_t *slice)
-{
-	return s->yielded ? pick_other(s, now, slice) : fair_pick(&s->queue, now, slice);
 }
 
 /*
@@ -230,15 +228,15 @@ static void turn(struct cpu_sched *s)
 			release_last(s);
 		if (cpu_count > 1 && sched_steal(s, now))
 			e = pick(s, now, &slice);
-		if (!e) {
-			next = fair_next(&s->queue, now);
-			spin_unlock(&s->lock);
-			idle(s, next);
-		}
-		__atomic_and_fetch(&sched_idle, ~BIT(id_of(s)), __ATOMIC_SEQ_CST);
-		if (!e)
-			return;
 	}
+	if (!e) {
+		next = fair_next(&s->queue, now);
+		spin_unlock(&s->lock);
+		idle(s, next);
+		__atomic_and_fetch(&sched_idle, ~BIT(id_of(s)), __ATOMIC_SEQ_CST);
+		return;
+	}
+	__atomic_and_fetch(&sched_idle, ~BIT(id_of(s)), __ATOMIC_SEQ_CST);
 	v = vcpu_of(e);
 	if (unlikely(__atomic_load_n(&v->vm->state, __ATOMIC_RELAXED) != VM_RUNNING)) {
 		fair_charge(&s->queue, e, 0, now);
@@ -247,7 +245,7 @@ static void turn(struct cpu_sched *s)
 			release_last(s);
 		sched_poke(0);
 	} else {
-		run(s, v, slice, now);
+		run(s, v, slice);
 		/* It stopped itself, or was stopped: not to be waited for. */
 		if (unlikely(__atomic_load_n(&v->vm->state, __ATOMIC_RELAXED) != VM_RUNNING)) {
 			release_last(s);

@@ -7,19 +7,13 @@ struct cpu_sched scheds[CPU_MAX];
 struct fair_queue *sched_queues[CPU_MAX];
 uint64_t sched_idle;
 
-/* Who runs here comes back; where nobody does, the loop looks around anyway. */
-static void leave(struct cpu_sched *s)
-{
-	if (s->current)
-		vcpu_request_self(s->current, VCPU_REQ_LEAVE);
-}
-
 void sched_kick(void)
 {
 	struct cpu_sched *s = this_sched();
 
 	s->attend = true;
-	leave(s);
+	if (s->current)
+		vcpu_request_self(s->current, VCPU_REQ_LEAVE);
 }
 
 void sched_cut_slice(struct cpu_sched *s)
@@ -41,22 +35,14 @@ static void shorten(struct cpu_sched *s)
 		vcpu_request_self(s->current, VCPU_REQ_CONTENDED);
 }
 
-/* What this CPU was poked for. */
-static void told(struct cpu_sched *s, uint32_t pokes)
-{
-	if (pokes & POKE_ATTEND)
-		sched_kick();
-	else if (pokes & POKE_LEAVE)
-		leave(s);
-	else if (pokes & POKE_SLICE)
-		shorten(s);
-}
-
 static void poke(struct cpu_sched *s, enum poke what)
 {
 	if (s == this_sched()) {
 		/* We are out of the guest already. */
-		told(s, what);
+		if (what == POKE_LEAVE)
+			sched_kick();
+		else
+			shorten(s);
 		return;
 	}
 	if (!(__atomic_fetch_or(&s->pokes, what, __ATOMIC_SEQ_CST) & what))
@@ -65,14 +51,18 @@ static void poke(struct cpu_sched *s, enum poke what)
 
 void sched_poke(unsigned cpu)
 {
-	poke(&scheds[cpu], cpu == 0 ? POKE_ATTEND : POKE_LEAVE);
+	poke(&scheds[cpu], POKE_LEAVE);
 }
 
 static void kicked(void)
 {
 	struct cpu_sched *s = this_sched();
+	uint32_t pokes = __atomic_exchange_n(&s->pokes, 0, __ATOMIC_SEQ_CST);
 
-	told(s, __atomic_exchange_n(&s->pokes, 0, __ATOMIC_SEQ_CST));
+	if (pokes & POKE_LEAVE)
+		sched_kick();
+	else if (pokes & POKE_SLICE)
+		shorten(s);
 }
 
 /* Of this slice, or of a former one: where vCPUs change often, it is not armed for each. */
@@ -83,7 +73,7 @@ static void slice_end(struct timer *t)
 	if (time_now() < __atomic_load_n(&s->until, __ATOMIC_RELAXED))
 		sched_cut_slice(s);
 	else
-		leave(s);
+		sched_kick();
 }
 
 static void wakeup(struct timer *t)
@@ -123,14 +113,15 @@ unsigned sched_find_idle(uint64_t allowed)
 	return idle ? (unsigned)__builtin_ctzll(idle) : (unsigned)NOBODY;
 }
 
-void sched_came(struct cpu_sched *s, struct vcpu *v, uint64_t now)
+void sched_came(struct cpu_sched *s, struct vcpu *v)
 {
-	uint64_t in;
+	uint64_t now, in;
 
 	if (!s->current) {
 		poke(s, POKE_LEAVE);
 		return;
 	}
+	now = time_now();
 	in = fair_preempt_in(&s->queue, &v->fair, &s->current->fair, now - s->since, now);
 	if (in == 0) {
 		poke(s, POKE_LEAVE);

@@ -9,9 +9,8 @@
 
 /* What a CPU is poked for. */
 enum poke {
-	POKE_LEAVE = BIT(0),  /* its vCPU is to leave the guest */
-	POKE_SLICE = BIT(1),  /* somebody waits: its vCPU's slice ends at until */
-	POKE_ATTEND = BIT(2), /* the boot CPU: there is other work than vCPUs, too */
+	POKE_LEAVE = BIT(0), /* its vCPU is to leave the guest */
+	POKE_SLICE = BIT(1), /* somebody waits: its vCPU's slice ends at until */
 };
 
 enum { NOBODY = CPU_MAX };
@@ -73,8 +72,8 @@ unsigned sched_find_idle(uint64_t allowed);
 /* Ends the slice of who runs here when it was decided, maybe by another CPU. Its own CPU. */
 void sched_cut_slice(struct cpu_sched *s);
 
-/* @v joined the queue of @s, whose lock is held, at @now: sees to it that it has its turn. */
-void sched_came(struct cpu_sched *s, struct vcpu *v, uint64_t now);
+/* @v joined the queue of @s, whose lock is held: sees to it that it has its turn. */
+void sched_came(struct cpu_sched *s, struct vcpu *v);
 
 /* Takes somebody who waits for another CPU. The lock of @s, an idle CPU, is held. */
 bool sched_steal(struct cpu_sched *s, uint64_t now);

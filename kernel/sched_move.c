@@ -65,7 +65,7 @@ void sched_balance(struct cpu_sched *s, uint64_t now)
 		e = fair_balance(&s->queue, q, now, may_move);
 		if (e) {
 			moved(e, to);
-			sched_came(to, vcpu_of(e), time_now());
+			sched_came(to, vcpu_of(e));
 		}
 		spin_unlock(&to->lock);
 		if (!e)

@@ -30,7 +30,6 @@ static struct cpu_sched *place(struct vcpu *v, struct cpu_sched *s)
 static void sched_wake(struct vcpu *v)
 {
 	struct cpu_sched *s = sched_lock_of(v);
-	uint64_t now;
 	bool busy;
 
 	if (v->state != VCPU_HALTED) {
@@ -41,10 +40,9 @@ static void sched_wake(struct vcpu *v)
 	if (!s)
 		return;
 	set_state(v, VCPU_RUNNABLE);
-	now = time_now();
-	fair_wake(&s->queue, &v->fair, now);
-	busy = cpu_count > 1 && s->current;
-	sched_came(s, v, now);
+	fair_wake(&s->queue, &v->fair, time_now());
+	busy = s->current;
+	sched_came(s, v);
 	spin_unlock(&s->lock);
 	/* One that fell asleep meanwhile may have looked before there was anything to take. */
 	if (busy) {

@@ -338,38 +338,6 @@ static void leaves_when_poked(void **state __unused)
 	assert_false(sched_contended());
 }
 
-static void poked_by_another(struct mock_vcpu *v __unused)
-{
-	test_cpu_index = 1;
-	sched_poke(0);
-	test_cpu_index = 0;
-	assert_false(scheds[0].attend); /* not before it takes the interrupt */
-}
-
-/* The boot CPU's other work costs no vCPU that comes or goes anything: it is looked at if asked. */
-static void attends_only_when_asked(void **state __unused)
-{
-	three(BIT(0));
-	turn_on(0);
-	scheds[0].attend = false;
-	wake(1, a, FOR_EVER);
-	wake(0, b, FOR_EVER);
-	for (unsigned i = 0; i < 4; i++) {
-		assert_non_null(turn_on(0));
-		assert_true(last_ns <= FAIR_SLICE);
-	}
-	wake(0, c, FOR_EVER);
-	assert_non_null(turn_on(0));
-	assert_false(scheds[0].attend);
-	meanwhile = poked_by_another;
-	assert_non_null(turn_on(0));
-	assert_true(last_ns < FAIR_SLICE);
-	assert_true(scheds[0].attend);
-	scheds[0].attend = false;
-	sched_poke(0);
-	assert_true(scheds[0].attend);
-}
-
 static char printed[2000];
 static size_t printed_len;
 
@@ -480,7 +448,6 @@ int main(void)
 		cmocka_unit_test_setup(cleans_before_it_sleeps, setup),
 		cmocka_unit_test_setup(sleeps_until_a_cap_allows, setup),
 		cmocka_unit_test_setup(leaves_when_poked, setup),
-		cmocka_unit_test_setup(attends_only_when_asked, setup),
 		cmocka_unit_test_setup(prints_what_it_does, setup),
 		cmocka_unit_test_setup(run_time_under_way, setup),
 		cmocka_unit_test_setup(room_is_for_who_uses_it, setup),

@@ -40,7 +40,7 @@ void sched_run(void) __noreturn;
  */
 void sched_kick(void);
 
-/* Makes CPU @cpu go through sched_run()'s loop soon, the boot CPU with poll(). From anywhere. */
+/* Makes CPU @cpu go through sched_run()'s loop soon. Any CPU and context. */
 void sched_poke(unsigned cpu);
 
 /*
