@@ -95,6 +95,11 @@ static void leave_stopped(void)
 	shell_show();
 }
 
+size_t console_room(void)
+{
+	return mux_room();
+}
+
 void console_input(uint8_t byte)
 {
 	if (!running)

@@ -7,7 +7,8 @@
 #include "socle/string.h"
 #include "tty.h"
 
-#define ASK_NS NS_PER_MS /* between two requests that the boot CPU shows a guest's output */
+#define ASK_NS	NS_PER_MS	 /* between two requests that the boot CPU shows a guest's output */
+#define HOLD_NS (5 * NS_PER_SEC) /* typed bytes wait on the line for a guest that takes none */
 
 /*
  * The boot CPU's, as is all that writes to the line. Guests run on other CPUs, too: their ends of
@@ -17,6 +18,14 @@
 static struct guest_console *guests; /* in order of mux_add() */
 static struct guest_console *front;  /* NULL: the prompt; a hint to other CPUs */
 static struct guest_console *last;   /* in front before; NULL: none yet */
+
+/* The boot CPU's: since when no more is read from the line, because a guest takes nothing. */
+static struct hold {
+	struct timer over;		   /* the guest had its time */
+	const struct guest_console *guest; /* the one that was in front */
+	uint64_t delivered;		   /* to it, by then */
+	uint64_t until;			   /* ns */
+} hold;
 
 static void lock(struct guest_console *guest)
 {
@@ -150,12 +159,23 @@ static void resume(struct guest_console *guest)
 		virtio_console_tx_ready(guest->virtio);
 }
 
+/* There is room for typed bytes again: the line may be read if it was not. Locked. */
+static void made_room(struct guest_console *guest)
+{
+	if (!guest->holding)
+		return;
+	guest->holding = false;
+	sched_poke(0);
+}
+
 /* Takes up to @len typed bytes. Locked. */
 static size_t take(struct guest_console *guest, uint8_t *bytes, size_t len)
 {
 	len = MIN(len, guest->received - guest->delivered);
 	for (size_t i = 0; i < len; i++)
 		bytes[i] = guest->input[guest->delivered++ % CONSOLE_INPUT];
+	if (len)
+		made_room(guest);
 	return len;
 }
 
@@ -202,6 +222,7 @@ static void deliver(struct guest_console *guest)
 		guest->delivered += taken;
 		if (!taken)
 			break;
+		made_room(guest);
 	}
 	guest->delivering = false;
 }
@@ -231,6 +252,12 @@ struct guest_console *mux_find(const struct vm *vm)
 	return guest;
 }
 
+static void hold_over(struct timer *t)
+{
+	(void)t;
+	sched_kick();
+}
+
 void mux_add(struct guest_console *guest)
 {
 	struct guest_console **end = &guests;
@@ -241,6 +268,8 @@ void mux_add(struct guest_console *guest)
 	guest->sink.put = guest_put;
 	guest->sink.rx_room = rx_room;
 	timer_init(&guest->ask, ask_again);
+	if (!hold.over.fire)
+		timer_init(&hold.over, hold_over);
 	guest->virtio_sink.put = virtio_put;
 	guest->virtio_sink.waiting = virtio_waiting;
 	guest->virtio_sink.get = virtio_get;
@@ -279,6 +308,29 @@ void mux_switch(struct guest_console *guest)
 	unlock(guest);
 }
 
+size_t mux_room(void)
+{
+	uint64_t now = time_now();
+	size_t room;
+
+	if (!front)
+		return SIZE_MAX;
+	lock(front);
+	room = CONSOLE_INPUT - (front->received - front->delivered);
+	front->holding = !room;
+	if (!room && (hold.guest != front || hold.delivered != front->delivered)) {
+		hold.guest = front;
+		hold.delivered = front->delivered;
+		hold.until = now + HOLD_NS;
+		timer_set(&hold.over, hold.until);
+	}
+	unlock(front);
+	if (room)
+		return room;
+	/* What follows may be the key that leaves this guest. */
+	return now < hold.until ? 0 : SIZE_MAX;
+}
+
 void mux_input(uint8_t byte)
 {
 	bool full;
@@ -292,7 +344,6 @@ void mux_input(uint8_t byte)
 		deliver(front);
 	}
 	unlock(front);
-	/* Cannot wait: the next byte may be the one that leaves this guest. */
 	if (full)
 		tty_write("\a", 1);
 }
@@ -301,6 +352,7 @@ void mux_drop_input(struct guest_console *guest)
 {
 	lock(guest);
 	guest->delivered = guest->received;
+	made_room(guest);
 	unlock(guest);
 }
 

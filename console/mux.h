@@ -20,7 +20,14 @@ void mux_add(struct guest_console *guest);
 /* Puts @guest, or with NULL the prompt, in front; shows what a guest wrote meanwhile. */
 void mux_switch(struct guest_console *guest);
 
-/* Gives the guest in front a byte. */
+/*
+ * How many bytes to read from the line now. None while the guest in front has as many as it may and
+ * takes some every 5 s: they wait on the line, by its flow control. Later it is any number, and
+ * those for which there is no room are lost.
+ */
+size_t mux_room(void);
+
+/* Gives the guest in front a byte; one for which there is no room is answered by a bell. */
 void mux_input(uint8_t byte);
 
 /* Throws away what was typed for @guest and did not reach it. */

@@ -49,11 +49,11 @@ static void console_write(struct console_out *out, const char *text, size_t len)
 	serial_write(text, len);
 }
 
-static size_t console_room(struct console_out *out)
+static size_t line_room(struct console_out *out)
 {
 	return serial_room();
 }
-static struct console_out console_line = {console_write, console_room};
+static struct console_out console_line = {console_write, line_room};
 
 static void serial_arrived(void)
 {
@@ -72,13 +72,13 @@ static void serial_tick(struct timer *t)
 static bool poll(void)
 {
 	uint8_t bytes[64];
-	size_t n = serial_read(bytes, sizeof(bytes));
+	size_t n = serial_read(bytes, MIN(sizeof(bytes), console_room()));
 
 	vm_reap();
 	for (size_t i = 0; i < n; i++)
 		console_input(bytes[i]);
 	console_poll();
-	return n == sizeof(bytes);
+	return serial_pending() && console_room();
 }
 
 /* The features that are there, or those that are not, in lines that fit. */

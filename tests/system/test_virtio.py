@@ -183,14 +183,14 @@ HVC = {"console": "virtio"}
 
 @pytest.mark.parametrize("target", [QEMU_MAX, BOCHS_RYZEN, BOCHS_SKYLAKE_X], ids=lambda t: t.name)
 def test_console(target):
-    """A shell on Linux' hvc0, and 4 KiB that are pasted come as they are."""
+    """A shell on Linux' hvc0, and what is pasted comes as it is: more than anybody has room for."""
     cmdline = (LINUX["cmdline"] if target is QEMU_MAX else BRIEF).replace("ttyS0,115200", "hvc0")
     with boot("128M", cmdline, HVC, on=target) as machine:
         machine.login()
         assert machine.shell("tty").strip() == "/dev/hvc0"
         assert "hvc0" in machine.shell("cat /proc/consoles")
-        text = "".join(f"{i:04} of the lines that are pasted all at once\n" for i in range(90))
-        assert len(text) > 4096
+        lines = 600 if target is QEMU_MAX else 90
+        text = "".join(f"{i:04} of the lines that are pasted all at once\n" for i in range(lines))
         machine.shell("stty -echo")
         machine.send("cat >/tmp/pasted\r")
         time.sleep(machine.patience)

@@ -218,6 +218,13 @@ void sched_poke(unsigned cpu)
 	pokes++;
 }
 
+static unsigned kicks;
+
+void sched_kick(void)
+{
+	kicks++;
+}
+
 static uint64_t now;
 static bool claimable = true; /* what timer_claim() says */
 
@@ -871,6 +878,57 @@ static int fresh_virtio(void **state)
 	return 0;
 }
 
+/* A guest that is slow has what is typed wait on the line; one that takes nothing only for a time.
+ */
+static void test_held_line(void **state)
+{
+	(void)state;
+	assert_int_equal(console_room(), SIZE_MAX);
+	vms[0].state = VM_RUNNING;
+	type("\x1d");
+	uart_takes = 0;
+	assert_int_equal(console_room(), CONSOLE_INPUT);
+	for (unsigned i = 0; i < CONSOLE_INPUT; i++)
+		console_input('k');
+	now = 20 * NS_PER_SEC;
+	assert_int_equal(console_room(), 0);
+	assert_int_equal(hold.over.expires, 25 * NS_PER_SEC);
+	now += 4 * NS_PER_SEC;
+	assert_int_equal(console_room(), 0);
+	/* It takes some: the line is read again, and the next time is a new one. */
+	pokes = 0;
+	uart_takes = 3;
+	guest_reads();
+	assert_int_equal(pokes, 1);
+	assert_int_equal(console_room(), 3);
+	guest_reads();
+	assert_int_equal(pokes, 1);
+	type("abc");
+	assert_int_equal(console_room(), 0);
+	now += 2 * NS_PER_SEC;
+	assert_int_equal(console_room(), 0);
+	assert_int_equal(bells, 0);
+	/* It takes nothing: what comes is read on and lost, until the user has left it. */
+	now += 3 * NS_PER_SEC;
+	kicks = 0;
+	hold.over.fire(&hold.over);
+	assert_int_equal(kicks, 1);
+	assert_int_equal(console_room(), SIZE_MAX);
+	type("d");
+	assert_int_equal(bells, 1);
+	now += NS_PER_SEC;
+	assert_int_equal(console_room(), SIZE_MAX);
+	type("\x1d");
+	assert_null(mux_front());
+	/* A new start throws away what waited. */
+	type("\x1d");
+	assert_int_equal(console_room(), SIZE_MAX);
+	pokes = 0;
+	console_guest_started(&vms[0]);
+	assert_int_equal(pokes, 1);
+	assert_int_equal(console_room(), CONSOLE_INPUT);
+}
+
 /* Both of a guest's consoles are shown; input is for the UART until the other one has a driver. */
 static void test_virtio(void **state)
 {
@@ -1065,6 +1123,7 @@ int main(void)
 		cmocka_unit_test_setup(test_asks_seldom, fresh),
 		cmocka_unit_test_setup(test_output_before_log, fresh),
 		cmocka_unit_test_setup(test_waiting_input, fresh),
+		cmocka_unit_test_setup(test_held_line, fresh),
 		cmocka_unit_test_setup(test_virtio, fresh_virtio),
 		cmocka_unit_test_setup(test_slow_virtio, fresh_virtio),
 		cmocka_unit_test_setup(test_stopped_guest, fresh),

@@ -49,6 +49,7 @@ struct guest_console {
 	uint64_t ask_after;			/* ns: not to be asked before */
 	bool stalled;				/* the guest was told to wait for room */
 	bool delivering;			/* in uart_receive(): it may call back */
+	bool holding;				/* the line is not read until there is room */
 	char output[CONSOLE_OUTPUT];		/* ring, indexed by @written and @shown */
 	uint8_t input[CONSOLE_INPUT];		/* ring, indexed by @received and @delivered */
 };
@@ -68,6 +69,12 @@ void console_guest_started(struct vm *vm);
 
 /* The machine is up: puts the first running guest with a console in front, or else the prompt. */
 void console_run(void);
+
+/*
+ * How many bytes console_input() has room for. Others should stay on the line; the console has
+ * poll() called when that changes. Never 0 for more than 5 s without a guest that took bytes.
+ */
+size_t console_room(void);
 
 /* Takes a byte that was typed. */
 void console_input(uint8_t byte);
