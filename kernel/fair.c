@@ -168,6 +168,7 @@ void fair_move_in(struct fair_queue *q, struct fair_entity *e, uint64_t now)
 	if (q->runnable)
 		clamp_lag(e, fair_vtime(q, now), FAIR_FAR, FAIR_FAR);
 	q->moved_in++;
+	e->moved = true;
 	e->queue = q;
 	if (fair_is_capped(e) && e->release > now)
 		wait_for_cap(q, e);
@@ -194,6 +195,7 @@ static void start(struct fair_queue *q, struct fair_entity *e, uint64_t now)
 	WRITE_ONCE(q->run_since, now);
 	fair_heap_remove(&q->waiting, e);
 	e->state = FAIR_RUNNING;
+	e->moved = false;
 	publish(q);
 }
 

@@ -177,7 +177,9 @@ static void choose_capped(struct move *m, const struct fair_queue *from,
 
 /*
  * The best move from @from to @to, if one is good for something. Not of the first of those that
- * wait, who will run here at once, unless all the others must stay.
+ * wait, who will run here at once, unless all the others must stay; and then only once before it
+ * runs: where turns are long, two CPUs would else take turns in being ahead, and hand it to each
+ * other for long.
  */
 static struct move plan(const struct fair_queue *from, const struct fair_queue *to, uint64_t now,
 			bool (*may)(struct fair_entity *e))
@@ -194,7 +196,7 @@ static struct move plan(const struct fair_queue *from, const struct fair_queue *
 	if (m.why || fair_load(from) + from->stopped < fair_load(to))
 		return m;
 	weight = heaviest(from, to, first, may);
-	if (!weight)
+	if (!weight && !from->waiting.slots[0].entity->moved)
 		weight = heaviest(from, to, --first, may);
 	if (!weight)
 		return m;

@@ -657,6 +657,28 @@ static void first_one_moves_if_others_must_not(void **state __unused)
 	assert_ptr_equal(fair_balance(queues[0], to, now, not_the_second), &entity[0]);
 }
 
+/* Two CPUs on which nobody can be interrupted do not hand over to each other who waits. */
+static void first_one_moves_once(void **state __unused)
+{
+	struct fair_queue *to;
+	uint64_t slice;
+
+	crowd(2);
+	entity[0].moved = true;
+	to = fair_balance_to(queues[0], queues, CPUS, now);
+	assert_non_null(to);
+	assert_null(fair_balance(queues[0], to, now, not_the_second));
+	/* It ran: it may move again. */
+	now += FAIR_BALANCE;
+	assert_ptr_equal(fair_pick(queues[0], now, &slice), &entity[0]);
+	fair_charge(queues[0], &entity[0], 0, now);
+	fair_put(queues[0], &entity[0], now);
+	to = fair_balance_to(queues[0], queues, CPUS, now);
+	assert_non_null(to);
+	assert_ptr_equal(fair_balance(queues[0], to, now, not_the_second), &entity[0]);
+	assert_true(entity[0].moved);
+}
+
 /* Two on the first CPU, one on the second, the others pinned and idle. */
 static void odd_one(uint64_t behind)
 {
@@ -845,6 +867,7 @@ int main(void)
 		TEST(last_one_stays),
 		TEST(pinned_ones_stay),
 		TEST(first_one_moves_if_others_must_not),
+		TEST(first_one_moves_once),
 		TEST(cpu_that_is_behind_gives),
 		TEST(clocks_that_never_met_are_set),
 		TEST(cpu_that_is_ahead_gives_no_load),

@@ -59,6 +59,7 @@ struct fair_entity {
 	int64_t budget;		  /* of its group's cap, what it may use still; below 0: owed */
 	uint64_t release;	  /* FAIR_CAPPED: until then */
 	uint64_t since;		  /* FAIR_WAITING: from then on */
+	bool moved;		  /* to another CPU, and did not run since */
 };
 
 struct fair_slot {
