@@ -16,7 +16,8 @@ enum {
 	SEGMENTS_MAX = 64,
 	REQUEST_MAX = SEGMENT_MAX * SEGMENTS_MAX,
 	ZERO_MAX = 8192,       /* sectors to be zeroed or discarded at once */
-	TURN_BYTES = MiB,      /* copied, before others may have the CPU; a request is finished */
+	TURN_BYTES = MiB,      /* copied or zeroed, before others may have the CPU; a request is
+				  finished */
 	TURN_REQUESTS = 64,
 	QUEUES_MAX = 4,
 	BATCH_US = 100,	       /* requests wait for others, while the driver's vCPU is busy */
@@ -38,6 +39,7 @@ struct request {
 	struct virtio_blk_outhdr h;
 	uint64_t out, in; /* bytes of data to be read, or to be written before the status */
 	uint64_t written; /* of @in */
+	uint64_t zeroed;  /* bytes of the disk whose pages may have gone */
 };
 
 static bool in_disk(const struct blk *blk, uint64_t sector, uint64_t sectors)
@@ -89,7 +91,7 @@ static uint8_t write_sectors(struct blk *blk, struct virtio_ring *ring, struct r
 }
 
 /* DISCARD leaves open what is read afterwards: zeroes where that costs nothing, else the old. */
-static uint8_t zero_sectors(struct blk *blk, struct virtio_ring *ring, const struct request *r)
+static uint8_t zero_sectors(struct blk *blk, struct virtio_ring *ring, struct request *r)
 {
 	bool discard = r->h.type == VIRTIO_BLK_T_DISCARD;
 	struct virtio_blk_discard_write_zeroes range;
@@ -102,8 +104,8 @@ static uint8_t zero_sectors(struct blk *blk, struct virtio_ring *ring, const str
 		return VIRTIO_BLK_S_UNSUPP;
 	if (range.num_sectors > ZERO_MAX || !in_disk(blk, range.sector, range.num_sectors))
 		return VIRTIO_BLK_S_IOERR;
-	if (disk_zero(&blk->disk, range.sector * SECTOR, (uint64_t)range.num_sectors * SECTOR,
-		      !discard))
+	r->zeroed = (uint64_t)range.num_sectors * SECTOR;
+	if (disk_zero(&blk->disk, range.sector * SECTOR, r->zeroed, !discard))
 		return no_memory(blk);
 	return VIRTIO_BLK_S_OK;
 }
@@ -135,8 +137,8 @@ static uint8_t serve(struct blk *blk, struct virtio_ring *ring, struct request *
 	}
 }
 
-/* Serves the request in dev->chain; false: it is none. */
-static bool serve_chain(struct blk *blk, unsigned queue)
+/* Serves the request in dev->chain: what of a turn's bytes it took; 0: it is none. */
+static uint64_t serve_chain(struct blk *blk, unsigned queue)
 {
 	struct virtio_ring *ring = &blk->dev.queue[queue].ring;
 	const struct virtio_chain *chain = &blk->dev.chain;
@@ -146,28 +148,29 @@ static bool serve_chain(struct blk *blk, unsigned queue)
 	if (!chain->write_bytes ||
 	    virtio_chain_read(ring, chain, 0, &r.h, sizeof(r.h)) != sizeof(r.h)) {
 		virtio_break(&blk->dev, "a request without header or status");
-		return false;
+		return 0;
 	}
 	r.out = chain->read_bytes - sizeof(r.h);
 	r.in = chain->write_bytes - 1;
-	r.written = 0;
+	r.written = r.zeroed = 0;
 	status = serve(blk, ring, &r);
 	/* The status is the last byte; used.len counts only what is written without a gap. */
 	if (virtio_chain_write(ring, chain, r.in, &status, 1) && r.written == r.in)
 		r.written++;
 	virtio_push(&blk->dev, queue, (uint32_t)r.written);
-	return true;
+	return chain->read_bytes + chain->write_bytes + r.zeroed;
 }
 
 static bool blk_work(struct virtio_device *dev, unsigned queue)
 {
-	uint64_t bytes = 0;
+	struct blk *blk = container_of(dev, struct blk, dev);
+	uint64_t bytes = 0, took;
 
 	for (unsigned i = 0; i < TURN_REQUESTS && bytes < TURN_BYTES; i++) {
-		if (!virtio_pop(dev, queue) ||
-		    !serve_chain(container_of(dev, struct blk, dev), queue))
+		took = virtio_pop(dev, queue) ? serve_chain(blk, queue) : 0;
+		if (!took)
 			return false;
-		bytes += dev->chain.read_bytes + dev->chain.write_bytes;
+		bytes += took;
 	}
 	return true;
 }

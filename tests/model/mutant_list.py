@@ -230,6 +230,8 @@ MUTANTS = [
     Mutant("blk-no-status", "test_virtio_blk", BLK, "!chain->write_bytes ||", "false ||"),
     Mutant("blk-wrong-used-length", "test_virtio_blk", BLK, " && r.written == r.in", ""),
     Mutant("blk-long-turn", "test_virtio_blk", BLK, "bytes < TURN_BYTES", "true"),
+    Mutant("blk-zeroes-cost-nothing", "test_virtio_blk", BLK,
+           "chain->write_bytes + r.zeroed", "chain->write_bytes"),
     Mutant("blk-survives-restart", "test_virtio_blk", BLK,
            "\tdisk_renew(&container_of(dev, struct blk, dev)->disk);\n", ""),
     Mutant("disk-page-not-copied", "test_virtio_blk", DISK,

@@ -612,6 +612,22 @@ static void turns(void **state __unused)
 	assert_true(blk_work(&blk->dev, 0));
 	n = used_ring()->idx - 100;
 	assert_in_range(n, TURN_BYTES / 0x1f000, TURN_BYTES / 0x1f000 + 1);
+	while (blk_work(&blk->dev, 0))
+		;
+	/* Few bytes ask for many pages to be given back: one such request for a turn. */
+	*(struct virtio_blk_outhdr *)at(AT_HEADER) =
+		(struct virtio_blk_outhdr){.type = VIRTIO_BLK_T_DISCARD};
+	*(struct virtio_blk_discard_write_zeroes *)at(AT_BYTES) =
+		(struct virtio_blk_discard_write_zeroes){.num_sectors = ZERO_MAX};
+	describe(1, AT_BYTES, 16, VRING_DESC_F_NEXT, 2);
+	describe(2, AT_STATUS, 1, VRING_DESC_F_WRITE, 0);
+	((struct vring_avail *)at(AT_TABLE))->idx = 153;
+	for (unsigned i = 151; i <= 153; i++) {
+		assert_true(blk_work(&blk->dev, 0));
+		assert_int_equal(used_ring()->idx, i);
+		assert_int_equal(*(uint8_t *)at(AT_STATUS), VIRTIO_BLK_S_OK);
+	}
+	assert_false(blk_work(&blk->dev, 0));
 	spin_unlock(&blk->dev.lock);
 }
 
