@@ -186,8 +186,7 @@ static uint64_t memory_of(const struct vm *vm)
 	uint64_t bytes = s->memory;
 
 	for (unsigned i = 0; i < s->disk_count; i++)
-		if (!s->disks[i].read_only)
-			bytes += (s->disks[i].size + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1);
+		bytes += virtio_blk_memory(&s->disks[i]);
 	return bytes;
 }
 

@@ -213,6 +213,11 @@ static void describe_blk(struct blk *blk, unsigned queues)
 	blk->config.write_zeroes_may_unmap = 1;
 }
 
+uint64_t virtio_blk_memory(const struct vm_disk *disk)
+{
+	return disk->read_only ? 0 : disk_most(disk->size);
+}
+
 status_t virtio_blk_add(struct vm *vm, unsigned index)
 {
 	const struct vm_disk *d = &vm->settings.disks[index];

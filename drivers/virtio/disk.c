@@ -14,15 +14,20 @@ enum {
 
 static const uint8_t zeroes[PAGE_SIZE];
 
-static uint64_t table_bytes(const struct disk *disk)
+static uint64_t tables_of(uint64_t size)
 {
-	return disk->tables * sizeof(*disk->table);
+	return DIV_ROUND_UP(size, (uint64_t)TABLE_SPAN);
+}
+
+uint64_t disk_most(uint64_t size)
+{
+	return (DIV_ROUND_UP(size, (uint64_t)PAGE_SIZE) + tables_of(size)) * PAGE_SIZE;
 }
 
 status_t disk_init(struct disk *disk)
 {
-	disk->tables = (disk->size + TABLE_SPAN - 1) / TABLE_SPAN;
-	disk->table = pages_alloc(table_bytes(disk), OWNER_VM_CORE);
+	disk->tables = tables_of(disk->size);
+	disk->table = pages_alloc(disk->tables * sizeof(*disk->table), OWNER_VM_CORE);
 	return disk->table ? 0 : -S_NOMEM;
 }
 
@@ -47,7 +52,7 @@ static uint64_t *need_entry(struct disk *disk, uint64_t at)
 	uint64_t *table = table_of(disk, at);
 
 	if (!*table)
-		*table = frame_alloc(FRAME_4K, disk->owner + 1);
+		*table = frame_alloc(FRAME_4K, disk->owner);
 	return entry_of(disk, at);
 }
 
@@ -158,7 +163,7 @@ void disk_renew(struct disk *disk)
 		for (unsigned k = 0; k < TABLE_ENTRIES; k++)
 			if (entry[k] > PAGE_ZEROES)
 				frame_free(entry[k], FRAME_4K, disk->owner);
-		frame_free(disk->table[i], FRAME_4K, disk->owner + 1);
+		frame_free(disk->table[i], FRAME_4K, disk->owner);
 		disk->table[i] = 0;
 	}
 }

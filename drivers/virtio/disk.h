@@ -15,10 +15,13 @@ enum { SECTOR_SHIFT = 9, SECTOR = 1 << SECTOR_SHIFT };
 struct disk {
 	const uint8_t *base; /* what it holds when it is new; NULL: zeroes. Constant, as is @size */
 	uint64_t size;	     /* bytes, whole sectors; the base has as many */
-	uint32_t owner;	     /* enum frame_owner of what was written; tables: + 1 */
+	uint32_t owner;	     /* enum frame_owner of what was written, and of its tables */
 	uint64_t *table;     /* by 2 MiB: physical address of a table of pages; 0: all are new */
 	uint64_t tables;     /* entries of @table */
 };
+
+/* The most memory that a disk of @size bytes takes, if all of it is written; with its tables. */
+uint64_t disk_most(uint64_t size);
 
 /*
  * Makes it new; @disk->base, size and owner are the caller's. While a VM is created: the memory is

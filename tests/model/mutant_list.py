@@ -242,6 +242,8 @@ MUTANTS = [
            "\t*entry = PAGE_NEW;\n"),
     Mutant("disk-zeroed-page-kept", "test_virtio_blk", DISK,
            "\t\tframe_free(*entry, FRAME_4K, disk->owner);\n", "\t\t;\n"),
+    Mutant("disk-tables-not-promised", "test_virtio_blk", DISK, " + tables_of(size)) * PAGE_SIZE",
+           ") * PAGE_SIZE"),
     Mutant("disk-pages-lost", "test_virtio_blk", DISK,
            "frame_free(entry[k], FRAME_4K, disk->owner);", ";"),
     Mutant("virtio-batch-at-once", "test_virtio_blk", VIRTIO, "if (dev->kind->batch_ns)", "if (0)"),

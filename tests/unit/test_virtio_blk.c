@@ -31,7 +31,7 @@ static uint8_t module_bytes[MODULE + 100];
 static struct boot_module module = {"image", module_bytes, sizeof(module_bytes)};
 static struct blk *blk;
 static unsigned interrupts, log_lines;
-static int pages, tables;    /* frames that are out */
+static int frames_out;
 static unsigned frames_left; /* until there are none */
 
 const struct boot_module *boot_module_find(const char *name)
@@ -90,13 +90,13 @@ static uint64_t new_frame(uint32_t owner, int fill)
 {
 	void *p;
 
-	assert_true(owner == OWNER || owner == OWNER + 1);
+	assert_int_equal(owner, OWNER);
 	if (!frames_left)
 		return 0;
 	frames_left--;
 	p = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
 	memset(p, fill, PAGE_SIZE);
-	*(owner == OWNER ? &pages : &tables) += 1;
+	frames_out++;
 	return (uintptr_t)p;
 }
 
@@ -114,7 +114,8 @@ uint64_t frame_alloc_raw(uint32_t owner)
 void frame_free(uint64_t pa, enum frame_level level, uint32_t owner)
 {
 	assert_int_equal(level, FRAME_4K);
-	*(owner == OWNER ? &pages : &tables) -= 1;
+	assert_int_equal(owner, OWNER);
+	frames_out--;
 	free((void *)pa);
 }
 
@@ -132,8 +133,21 @@ static void forget(void)
 		free(blk);
 	}
 	blk = NULL;
-	assert_int_equal(pages, 0);
-	assert_int_equal(tables, 0);
+	assert_int_equal(frames_out, 0);
+}
+
+static int tables(void)
+{
+	int n = 0;
+
+	for (uint64_t i = 0; i < blk->disk.tables; i++)
+		n += blk->disk.table[i] != 0;
+	return n;
+}
+
+static int pages(void)
+{
+	return frames_out - tables();
 }
 
 static void drive(uint64_t features)
@@ -292,13 +306,13 @@ static void reads(void **state __unused)
 	assert_memory_equal(data(), module_bytes + 7 * SECTOR, 2 * PAGE_SIZE);
 	assert_int_equal(data()[2 * PAGE_SIZE], 0xcc);
 	assert_int_equal(used_len(), 2 * PAGE_SIZE + 1);
-	assert_int_equal(pages + tables, 0);
+	assert_int_equal(frames_out, 0);
 	make(&memory);
 	memset(data(), 0xcc, PAGE_SIZE);
 	assert_int_equal(request(VIRTIO_BLK_T_IN, 8191, SECTOR), 0);
 	for (unsigned i = 0; i < SECTOR; i++)
 		assert_int_equal(data()[i], 0);
-	assert_int_equal(pages + tables, 0);
+	assert_int_equal(frames_out, 0);
 }
 
 static void writes(void **state __unused)
@@ -317,15 +331,15 @@ static void writes(void **state __unused)
 		if (i < 3 || i > 296)
 			check_disk(want, MODULE);
 	}
-	assert_int_equal(pages, 6);
-	assert_int_equal(tables, 1);
+	assert_int_equal(pages(), 6);
+	assert_int_equal(tables(), 1);
 	/* The module is as it was, the driver's reset changes nothing, and the machine's all. */
 	for (unsigned i = 0; i < sizeof(module_bytes); i++)
 		assert_int_equal(module_bytes[i], 1 + i % 251);
 	drive(0);
 	check_disk(want, MODULE);
 	blk->dev.kind->ops->power_on(&blk->dev);
-	assert_int_equal(pages + tables, 0);
+	assert_int_equal(frames_out, 0);
 	check_disk(module_bytes, MODULE);
 }
 
@@ -337,7 +351,7 @@ static void copies_a_page(void **state __unused)
 
 	memset(data(), 0xdd, SECTOR);
 	assert_int_equal(request(VIRTIO_BLK_T_OUT, MODULE / SECTOR - 1, SECTOR), 0);
-	assert_int_equal(pages, 1);
+	assert_int_equal(pages(), 1);
 	page = disk_read(&blk->disk, 5 * PAGE_SIZE, &len);
 	assert_memory_equal(page, module_bytes + 5 * PAGE_SIZE, 2 * SECTOR);
 	for (unsigned i = 2 * SECTOR; i < 3 * SECTOR; i++)
@@ -370,7 +384,7 @@ static void bad_places(void **state __unused)
 	refused(UINT64_MAX, AT_BYTES, SECTOR);
 	refused(UINT64_MAX / SECTOR + 1, AT_BYTES, SECTOR); /* byte 0 of the disk */
 	refused(BIT(63), AT_BYTES, SECTOR);
-	assert_int_equal(pages, 0);
+	assert_int_equal(pages(), 0);
 	/* More than a request may have, all of it memory of the driver's. */
 	make(&memory);
 	assert_int_equal(request_at(VIRTIO_BLK_T_IN, 0, AT_BYTES, 0x1f000), 0);
@@ -429,7 +443,7 @@ static void read_only(void **state __unused)
 	assert_int_equal(range(VIRTIO_BLK_T_DISCARD, 0, 8, 0), VIRTIO_BLK_S_IOERR);
 	assert_int_equal(range(VIRTIO_BLK_T_WRITE_ZEROES, 0, 8, 0), VIRTIO_BLK_S_IOERR);
 	assert_int_equal(request(VIRTIO_BLK_T_FLUSH, 0, 0), 0);
-	assert_int_equal(pages + tables, 0);
+	assert_int_equal(frames_out, 0);
 	check_disk(module_bytes, MODULE);
 }
 
@@ -442,18 +456,18 @@ static void zeroing(void **state __unused)
 	assert_int_equal(range(VIRTIO_BLK_T_WRITE_ZEROES, 7, 10, 1), 0);
 	memset(want + 7 * SECTOR, 0, 10 * SECTOR);
 	check_disk(want, MODULE);
-	assert_int_equal(pages, 2);
+	assert_int_equal(pages(), 2);
 	/* A page of zeroes is written to again. */
 	memset(data(), 0x11, SECTOR);
 	memset(want + 9 * SECTOR, 0x11, SECTOR);
 	assert_int_equal(request(VIRTIO_BLK_T_OUT, 9, SECTOR), 0);
 	check_disk(want, MODULE);
-	assert_int_equal(pages, 3);
+	assert_int_equal(pages(), 3);
 	/* Discarded: only whole pages, whose memory comes back. */
 	assert_int_equal(range(VIRTIO_BLK_T_DISCARD, 0, 17, 0), 0);
 	memset(want, 0, 16 * SECTOR);
 	check_disk(want, MODULE);
-	assert_int_equal(pages, 1);
+	assert_int_equal(pages(), 1);
 	assert_int_equal(range(VIRTIO_BLK_T_WRITE_ZEROES, 0, MODULE / SECTOR, 0), 0);
 	memset(want, 0, MODULE);
 	check_disk(want, MODULE);
@@ -461,7 +475,7 @@ static void zeroing(void **state __unused)
 	make(&memory);
 	assert_int_equal(range(VIRTIO_BLK_T_WRITE_ZEROES, 3, ZERO_MAX - 3, 0), 0);
 	assert_int_equal(range(VIRTIO_BLK_T_DISCARD, 0, ZERO_MAX, 0), 0);
-	assert_int_equal(pages + tables, 0);
+	assert_int_equal(frames_out, 0);
 }
 
 static void bad_ranges(void **state __unused)
@@ -495,11 +509,11 @@ static void out_of_frames(void **state __unused)
 		frames_left = left;
 		assert_int_equal(request(VIRTIO_BLK_T_OUT, 0, SECTOR), VIRTIO_BLK_S_IOERR);
 		assert_int_equal(log_lines, left + 1);
-		assert_int_equal(pages, 0);
+		assert_int_equal(pages(), 0);
 	}
 	frames_left = 1;
 	assert_int_equal(request(VIRTIO_BLK_T_OUT, 0, 2 * PAGE_SIZE), VIRTIO_BLK_S_IOERR);
-	assert_int_equal(pages, 1);
+	assert_int_equal(pages(), 1);
 	assert_int_equal(request(VIRTIO_BLK_T_IN, 0, SECTOR), 0);
 	assert_int_equal(data()[0], 0x22);
 	make(&image);
@@ -518,8 +532,8 @@ static void large(void **state __unused)
 	memset(data(), 0x33, SECTOR);
 	assert_int_equal(request(VIRTIO_BLK_T_OUT, last, SECTOR), 0);
 	assert_int_equal(request(VIRTIO_BLK_T_OUT, 4095, 2 * SECTOR), 0);
-	assert_int_equal(tables, 3);
-	assert_int_equal(pages, 3);
+	assert_int_equal(tables(), 3);
+	assert_int_equal(pages(), 3);
 	memset(data(), 0, SECTOR);
 	assert_int_equal(request(VIRTIO_BLK_T_IN, last, SECTOR), 0);
 	assert_int_equal(data()[0], 0x33);
@@ -527,6 +541,26 @@ static void large(void **state __unused)
 	assert_int_equal(data()[0], 0);
 	assert_int_equal(data()[SECTOR], 0x33);
 	assert_int_equal(request(VIRTIO_BLK_T_IN, last, 2 * SECTOR), VIRTIO_BLK_S_IOERR);
+}
+
+/* A start looks whether so much memory is there, for which others are turned away. */
+static void takes_no_more_than_promised(void **state __unused)
+{
+	const struct vm_disk disks[] = {image, memory, {.size = 2 * MiB + SECTOR}};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(disks); i++) {
+		make(&disks[i]);
+		frames_left = 10000;
+		for (uint64_t s = 0; s < blk->config.capacity; s++)
+			assert_int_equal(request(VIRTIO_BLK_T_OUT, s, SECTOR), 0);
+		assert_int_equal(frames_out * PAGE_SIZE, virtio_blk_memory(&disks[i]));
+		for (uint64_t s = 0; s < blk->config.capacity; s += 8)
+			assert_int_equal(range(VIRTIO_BLK_T_DISCARD, s, 1, 0), 0);
+		assert_int_equal(frames_out * PAGE_SIZE, virtio_blk_memory(&disks[i]));
+	}
+	assert_int_equal(virtio_blk_memory(&image_ro), 0);
+	assert_int_equal(virtio_blk_memory(&(struct vm_disk){.size = 16 * 1024 * MiB}),
+			 (16 * 1024 + 32) * MiB);
 }
 
 static unsigned dues;
@@ -655,6 +689,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(bad_ranges, setup, teardown),
 		cmocka_unit_test_setup_teardown(out_of_frames, setup, teardown),
 		cmocka_unit_test_setup_teardown(large, setup, teardown),
+		cmocka_unit_test_setup_teardown(takes_no_more_than_promised, setup, teardown),
 		cmocka_unit_test_setup_teardown(batches, setup, teardown),
 		cmocka_unit_test_setup_teardown(turns, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_module, setup, teardown),

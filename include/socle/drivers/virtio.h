@@ -7,6 +7,7 @@
 #include "socle/status.h"
 
 struct vm;
+struct vm_disk;
 
 /* Adds the entropy device, for guests with `rng = yes`, to @vm's board. -S_NOMEM, -S_NOSPC. */
 status_t __must_check virtio_rng_add(struct vm *vm);
@@ -16,6 +17,9 @@ status_t __must_check virtio_rng_add(struct vm *vm);
  * module is not there.
  */
 status_t __must_check virtio_blk_add(struct vm *vm, unsigned index);
+
+/* The most memory that @disk takes while its guest runs, in bytes: all that can be written. */
+uint64_t virtio_blk_memory(const struct vm_disk *disk);
 
 /*
  * Where a console's bytes go to and come from: embed it and use container_of(). All are called on
