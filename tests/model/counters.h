@@ -17,6 +17,7 @@ static struct {
 	enum model_pmu kind;
 	unsigned general, fixed, version;
 	bool core, v2;	  /* AMD: extended registers, global ones */
+	bool short_event; /* AMD: event selects refuse bits 35:32 of the event's number */
 	bool any;	  /* Intel: event selects take AnyThread */
 	bool full_width;  /* Intel: there are full-width writes */
 	bool stuck;	  /* nothing counts */
@@ -195,6 +196,9 @@ static bool model_counter_write(struct model_counters *c, uint32_t index, uint64
 		*ok = model_intel_takes(c, r, index, value);
 	else if (r == &c->status)
 		return true;
+	else if (r >= c->select && r < c->select + MODEL_GENERAL && modelled_pmu.short_event &&
+		 (value >> 32 & 0xf))
+		*ok = false;
 	else if (r >= c->select && r < c->select + MODEL_GENERAL)
 		value &= MODEL_AMD_SELECT | (c->ideal ? 0 : MODEL_GUEST_ONLY | MODEL_HOST_ONLY);
 	else if (r == &c->global)

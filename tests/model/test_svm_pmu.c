@@ -203,6 +203,18 @@ static void what_is_direct(void **state __unused)
 	assert_true(model_msr_exits(MSR_P6_PERFCTR0, false));
 }
 
+/* The guest has the fault, not we. */
+static void cpu_refuses(void **state __unused)
+{
+	modelled_pmu.short_event = true;
+	power_on();
+	guest_schedule(&counting[0], 0);
+	assert_int_equal(msr_guest_write(counting[0].v, MSR_PERFEVTSEL0, EVENT), MSR_OK);
+	assert_int_equal(msr_guest_write(counting[0].v, MSR_PERFEVTSEL0, EVENT | BIT(32)),
+			 MSR_INVALID);
+	assert_int_equal(model_cpu()->counters.select[0], EVENT | MODEL_GUEST_ONLY);
+}
+
 /* Without counters all of it is dead or not there, also to one on the same CPU as one with. */
 static void guest_without(void **state __unused)
 {
@@ -273,6 +285,7 @@ int main(void)
 		cmocka_unit_test_setup(each_counts_its_own, setup),
 		cmocka_unit_test_setup(no_overflow_survives_reset, setup),
 		cmocka_unit_test_setup(what_is_direct, setup),
+		cmocka_unit_test_setup(cpu_refuses, setup),
 		cmocka_unit_test_setup(guest_without, setup),
 		cmocka_unit_test_setup(not_offered, setup),
 		cmocka_unit_test_setup(cpus_differ, setup),

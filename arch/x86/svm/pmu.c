@@ -68,11 +68,14 @@ static enum msr_result read(struct x86_vcpu *v, uint32_t index, uint64_t *value)
 	return MSR_OK;
 }
 
-/* What is reserved is ignored, and so is a write of the status. */
+/*
+ * What is reserved is ignored, and so is a write of the status. Which of the other bits are good
+ * is up to the CPU: older ones have shorter event numbers.
+ */
 static enum msr_result write(struct x86_vcpu *v, uint32_t index, uint64_t value)
 {
-	if (is_select(index))
-		msr_write(index, (value & SELECT_VALID) | SELECT_GUEST_ONLY);
+	if (is_select(index) && !msr_write_safe(index, (value & SELECT_VALID) | SELECT_GUEST_ONLY))
+		return MSR_INVALID;
 	return MSR_OK;
 }
 
