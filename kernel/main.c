@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The start-up sequence: from the boot loader's hand-over to the scheduler. */
 #include "../boot/multiboot2.h"
+#include "devices.h"
 #include "guests.h"
 #include "options.h"
 #include "smp.h"
@@ -318,6 +319,7 @@ static void run(void)
 	smp_start(options.cpus, options.skew_tsc ? (int64_t)tsc_hz / 1000 : 0);
 	sched = (struct sched_ops){vendor->run, release, poll};
 	sched_bind(options.bench ? &measured : options.break_entry ? &broken : &sched);
+	devices_start();
 	console_init(&console_line);
 	guests_create();
 	console_run();

@@ -11,6 +11,7 @@ Mutant = namedtuple("Mutant", "name test file old new")
 SVM, VMX = "arch/x86/svm/lbr.c", "arch/x86/vmx/lbr.c"
 RING, VIRTIO = "drivers/virtio/ring.c", "drivers/virtio/common.c"
 CONSOLE = "drivers/virtio/console.c"
+VQUEUE, VDEV, HOST_PCI = "drivers/vqueue.c", "drivers/vdev.c", "drivers/pci.c"
 BLK, DISK = "drivers/virtio/blk.c", "drivers/virtio/disk.c"
 VCPU = "arch/x86/guest/vcpu.c"
 VIRTIO_PCI, MSIX, BAR = "drivers/virtio/pci.c", "platform/pci_msix.c", "platform/pci_bar.c"
@@ -351,4 +352,26 @@ MUTANTS = [
            "v->pkrs = (uint32_t)msr_read(MSR_PKRS);", ";"),
     Mutant("pks-not-restored", "test_vmx_spec_ctrl", PKS, "msr_write(MSR_PKRS, v->pkrs);", ";"),
     Mutant("pks-survives-reset", "test_vmx_spec_ctrl", PKS, "\tv->pkrs = 0;\n", ""),
+    Mutant("vqueue-shared-line", "test_vqueue", VQUEUE, "ALIGN_UP(bytes, (size_t)VQUEUE_LINE);", "bytes;"),
+    Mutant("vqueue-trusts-index", "test_vqueue", VQUEUE,
+           "(uint16_t)(idx - q->next_used) > q->slots - q->free", "0"),
+    Mutant("vqueue-trusts-id", "test_vqueue", VQUEUE, "id % q->chain || ", ""),
+    Mutant("vqueue-finishes-twice", "test_vqueue", VQUEUE, "q->slot[slot].token = NULL;", ""),
+    Mutant("vqueue-trusts-length", "test_vqueue", VQUEUE,
+           "*written > q->slot[slot].writable", "0"),
+    Mutant("vqueue-always-kicks", "test_vqueue", VQUEUE,
+           "if (!(READ_ONCE(q->used->flags) & VRING_USED_F_NO_NOTIFY))\n\t\t", ""),
+    Mutant("vdev-structure-outside", "test_vdev", VDEV, " && *size <= bytes - offset", ""),
+    Mutant("vdev-legacy", "test_vdev", VDEV,
+           "if (!(v->features & BIT(VIRTIO_F_VERSION_1)))", "if (0)"),
+    Mutant("vdev-doorbell-outside", "test_vdev", VDEV, " || doorbell + 2 > v->notify_size", ""),
+    Mutant("vdev-still-master", "test_vdev", VDEV, "host_pci_master(v->pci, false);", ""),
+    Mutant("vdev-no-vector", "test_vdev", VDEV,
+           "if (v->msix && mmio_read16", "if (0 && mmio_read16"),
+    Mutant("host-bar-over-memory", "test_host_pci", HOST_PCI,
+           ".kind != PTE_NONE)\n\t\t\treturn false;", ".kind != PTE_NONE)\n\t\t\t;"),
+    Mutant("host-bar-not-restored", "test_host_pci", HOST_PCI,
+           "\thost_pci_write(fn, at, 4, low);\n", ""),
+    Mutant("host-msix-outside", "test_host_pci", "drivers/pci_irq.c",
+           " || entries * ENTRY_SIZE > size - table", ""),
 ]

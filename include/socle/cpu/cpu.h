@@ -12,6 +12,7 @@ enum { GDT_CODE = 0x08, GDT_DATA = 0x10, GDT_TSS = 0x18 };
 enum host_vector {
 	HOST_VEC_SERIAL = 0x30,	  /* console UART */
 	HOST_VEC_CLOCK = 0x31,	  /* periodic interrupt of the real-time clock, in emulators */
+	HOST_VEC_DEVICE = 0x40,	  /* all PCI functions that Socle drives */
 	HOST_VEC_TIMER = 0xf0,	  /* local APIC timer */
 	HOST_VEC_KICK = 0xf1,	  /* look at your requests */
 	HOST_VEC_PMI = 0xf2,	  /* a guest's performance counter overflowed */

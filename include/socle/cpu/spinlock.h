@@ -15,6 +15,7 @@ enum lock_level {
 	LOCK_DEVICE = 1, /* a paravirtual device: its queues and its work */
 	LOCK_CHIPS,	/* vm.chips: a guest's devices but those and the local APICs */
 	LOCK_STOP,	/* vm.lock: whether and why a VM stops */
+	LOCK_HOST,	/* a device of the machine that Socle drives: its queues */
 	LOCK_RUNQUEUE,	/* the scheduler: a CPU's queue */
 	LOCK_TIMERS,	/* a CPU's timer queue */
 	LOCK_STOCK,	/* a CPU's stock of page frames */

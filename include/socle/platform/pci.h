@@ -4,12 +4,12 @@
 #define SOCLE_PLATFORM_PCI_H
 
 #include "socle/base.h"
+#include "socle/pci_regs.h"
 #include "socle/status.h"
 #include "socle/kernel/iobus.h"
 
-#define PCI_SLOTS	32
-#define PCI_CONFIG_SIZE 256
-#define PCI_PINS	4
+#define PCI_SLOTS 32
+#define PCI_PINS  4
 
 /* Guest-physical address of bus 0's configuration space, as the MCFG table tells it. */
 #define PCI_ECAM      0xfeb00000ull
@@ -19,33 +19,7 @@
 #define PCI_WINDOW	0xc0000000ull
 #define PCI_WINDOW_SIZE (uint32_t)(PCI_ECAM - PCI_WINDOW)
 
-/* Configuration header (PCI 3.0, 6.1). */
-enum pci_header {
-	PCI_VENDOR_ID = 0x00,
-	PCI_DEVICE_ID = 0x02,
-	PCI_COMMAND = 0x04,
-	PCI_STATUS = 0x06,
-	PCI_CLASS_REVISION = 0x08,
-	PCI_BAR0 = 0x10,
-	PCI_SUBSYSTEM_VENDOR = 0x2c,
-	PCI_SUBSYSTEM_ID = 0x2e,
-	PCI_CAPABILITIES = 0x34,
-	PCI_INTERRUPT_LINE = 0x3c,
-	PCI_INTERRUPT_PIN = 0x3d,
-	PCI_FIRST_CAPABILITY = 0x40,
-};
-
-enum pci_command {
-	PCI_COMMAND_MEMORY = BIT(1),
-	PCI_COMMAND_MASTER = BIT(2),
-	PCI_COMMAND_INTX_DISABLE = BIT(10),
-	PCI_COMMAND_BITS = 0x0547, /* writable: also I/O, parity, SERR# */
-};
-
-enum pci_status { PCI_STATUS_INTERRUPT = BIT(3), PCI_STATUS_CAPABILITIES = BIT(4) };
-
-/* Capability IDs (PCI 3.0, appendix H). */
-enum pci_capability { PCI_CAP_VENDOR = 0x09, PCI_CAP_MSIX = 0x11 };
+enum { PCI_COMMAND_BITS = 0x0547 }; /* of PCI_COMMAND, writable: also I/O, parity, SERR# */
 
 struct board;
 struct pci;
