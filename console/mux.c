@@ -280,6 +280,13 @@ void mux_add(struct guest_console *guest)
 	unlock(guest);
 }
 
+void mux_resize(uint16_t columns, uint16_t rows)
+{
+	for (struct guest_console *guest = guests; guest; guest = guest->next)
+		if (guest->virtio)
+			virtio_console_resize(guest->virtio, columns, rows);
+}
+
 void mux_switch(struct guest_console *guest)
 {
 	struct guest_console *before = front;

@@ -14,6 +14,9 @@ struct guest_console *mux_last(void);
 /* @vm's end of the console; NULL if it has none. */
 struct guest_console *mux_find(const struct vm *vm);
 
+/* Tells all guests' virtio consoles the size of the terminal, in characters. */
+void mux_resize(uint16_t columns, uint16_t rows);
+
 /* Adds a guest and connects its UART. */
 void mux_add(struct guest_console *guest);
 

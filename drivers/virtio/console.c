@@ -9,8 +9,9 @@
 enum { RX, TX, QUEUES };
 
 enum {
-	COLUMNS = 80, /* nobody asks the terminal at the other end */
+	COLUMNS = 80, /* until virtio_console_resize() */
 	ROWS = 24,
+	ROWS_SHIFT = 16,
 	PIECE = 256,	    /* bytes, on the stack */
 	TURN_BYTES = 4096,  /* of output, before others may have the CPU */
 	TURN_REQUESTS = 64, /* likewise */
@@ -18,11 +19,12 @@ enum {
 
 struct virtio_console {
 	struct virtio_device dev;
-	struct virtio_console_config config; /* constant, as is @sink once it is connected */
-	struct virtio_console_sink *sink;
-	bool open;		   /* the driver gave buffers for input; atomic */
-	bool held;		   /* @chain waits to be sent; this and what follows: dev.lock */
-	uint64_t sent;		   /* bytes of the request under way that are sent */
+	struct virtio_console_config config; /* dev.lock */
+	struct virtio_console_sink *sink;    /* constant once it is connected */
+	uint32_t size; /* that @config is to have: columns, and rows by ROWS_SHIFT; atomic */
+	bool open;     /* the driver gave buffers for input; atomic */
+	bool held;     /* @chain waits to be sent; this and what follows: dev.lock */
+	uint64_t sent; /* bytes of the request under way that are sent */
 	struct virtio_chain chain; /* of which only a part could be sent */
 };
 
@@ -94,14 +96,30 @@ static bool receive(struct virtio_console *c)
 	return true;
 }
 
+/* Tells the driver of a new size. Linux looks at none before it is told of one, so @first. */
+static void announce_size(struct virtio_console *c, bool first)
+{
+	uint32_t size = __atomic_load_n(&c->size, __ATOMIC_SEQ_CST);
+	uint16_t cols = (uint16_t)size, rows = size >> ROWS_SHIFT;
+
+	if (!first && c->config.cols == cols && c->config.rows == rows)
+		return;
+	c->config.cols = cols;
+	c->config.rows = rows;
+	virtio_config_changed(&c->dev);
+}
+
 static bool console_work(struct virtio_device *dev, unsigned queue)
 {
 	struct virtio_console *c = console(dev);
+	bool first;
 
 	if (queue == TX)
 		return transmit(c);
-	/* Before we look whether bytes wait: those that come later are announced. */
+	first = !c->open;
+	/* Before we look for bytes and at the size: of what comes later we are told. */
 	__atomic_store_n(&c->open, true, __ATOMIC_SEQ_CST);
+	announce_size(c, first);
 	return receive(c);
 }
 
@@ -140,6 +158,13 @@ void virtio_console_tx_ready(struct virtio_console *c)
 	virtio_ask(&c->dev, TX);
 }
 
+void virtio_console_resize(struct virtio_console *c, uint16_t columns, uint16_t rows)
+{
+	__atomic_store_n(&c->size, columns | (uint32_t)rows << ROWS_SHIFT, __ATOMIC_SEQ_CST);
+	if (virtio_console_open(c))
+		virtio_ask(&c->dev, RX);
+}
+
 void virtio_console_connect(struct virtio_console *c, struct virtio_console_sink *sink)
 {
 	c->sink = sink;
@@ -162,6 +187,7 @@ status_t virtio_console_add(struct vm *vm, struct virtio_console **added)
 	if (!c)
 		return -S_NOMEM;
 	c->config = (struct virtio_console_config){.cols = COLUMNS, .rows = ROWS};
+	c->size = COLUMNS | ROWS << ROWS_SHIFT;
 	c->dev.kind = &kind;
 	c->dev.vm = vm;
 	c->dev.config = (uint8_t *)&c->config;

@@ -189,6 +189,7 @@ def test_console(target):
         machine.login()
         assert machine.shell("tty").strip() == "/dev/hvc0"
         assert "hvc0" in machine.shell("cat /proc/consoles")
+        assert machine.shell("stty size").split() == ["24", "80"]
         lines = 600 if target is QEMU_MAX else 90
         text = "".join(f"{i:04} of the lines that are pasted all at once\n" for i in range(lines))
         machine.shell("stty -echo")
@@ -203,6 +204,9 @@ def test_console(target):
                     if "virtio" in x and "module verification" not in x]
         machine.to_prompt()
         assert re.search(r"virtio-console queue 0: [1-9]", machine.command("stats linux"))
+        machine.command("terminal 132 43")
+        machine.send("console linux\r")
+        assert machine.shell("stty size").split() == ["43", "132"]
 
 
 def sent(machine):

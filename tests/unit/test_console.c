@@ -18,6 +18,7 @@
 #include "../../console/shell.c"
 #include "../../console/console.c"
 #include "../../console/cmd_host.c"
+#include "../../console/cmd_terminal.c"
 #include "../../console/cmd_vm.c"
 
 /*
@@ -289,6 +290,14 @@ void virtio_console_tx_ready(struct virtio_console *console)
 {
 	assert_true(vms[0].chips.held);
 	console->tx_ready++;
+}
+
+static unsigned resized;
+
+void virtio_console_resize(struct virtio_console *console, uint16_t cols, uint16_t lines)
+{
+	assert_ptr_equal(console, guest_virtio);
+	resized = cols * 1000u + lines;
 }
 
 static char typed[8192];
@@ -971,6 +980,22 @@ static void test_virtio(void **state)
 	assert_int_equal(typed_len, 2 + CONSOLE_INPUT);
 }
 
+static void test_terminal(void **state)
+{
+	(void)state;
+	guest_virtio = &virtio;
+	answer("terminal", "80 columns, 24 rows");
+	answer("terminal 132", "columns and rows, such as \"terminal 132 43\"");
+	answer("terminal 132 0", "bad number \"0\", use 1 to 1000");
+	answer("terminal x 43", "bad number \"x\", use 1 to 1000");
+	answer("terminal 1001 43", "bad number \"1001\", use 1 to 1000");
+	assert_int_equal(resized, 0);
+	answer("terminal 132 43", "132 columns, 43 rows");
+	assert_int_equal(resized, 132043);
+	answer("terminal", "132 columns, 43 rows");
+	guest_virtio = NULL;
+}
+
 /* A line without room holds the virtio console back, and says when it goes on. */
 static void test_slow_virtio(void **state)
 {
@@ -1125,6 +1150,7 @@ int main(void)
 		cmocka_unit_test_setup(test_waiting_input, fresh),
 		cmocka_unit_test_setup(test_held_line, fresh),
 		cmocka_unit_test_setup(test_virtio, fresh_virtio),
+		cmocka_unit_test_setup(test_terminal, fresh_virtio),
 		cmocka_unit_test_setup(test_slow_virtio, fresh_virtio),
 		cmocka_unit_test_setup(test_stopped_guest, fresh),
 		cmocka_unit_test_setup(test_noise, fresh),

@@ -122,6 +122,7 @@ static void drive(void)
 	set(VIRTIO_PCI_COMMON_GFSELECT, 4, 1);
 	set(VIRTIO_PCI_COMMON_GF, 4, BIT(VIRTIO_F_VERSION_1 - 32));
 	set(VIRTIO_PCI_COMMON_STATUS, 1, 11);
+	set(VIRTIO_PCI_COMMON_MSIX, 2, 0);
 	for (unsigned q = 0; q < QUEUES; q++) {
 		set(VIRTIO_PCI_COMMON_Q_SELECT, 2, q);
 		set(VIRTIO_PCI_COMMON_Q_SIZE, 2, ENTRIES);
@@ -352,6 +353,40 @@ static void input(void **state __unused)
 	assert_int_equal(log_lines, 0);
 }
 
+/* The driver is told of the size at the first, and of others when they come. */
+static void size(void **state __unused)
+{
+	const struct virtio_console_config *c = (void *)con->dev.config;
+	uint8_t generation = con->dev.generation;
+
+	virtio_console_resize(con, 100, 30);
+	vcpu_work(&vcpu);
+	assert_int_equal(interrupts[0], 0);
+	assert_false(virtio_console_open(con));
+	virtio_console_resize(con, 80, 24);
+	ring_bell(RX);
+	assert_int_equal(interrupts[0], 1);
+	assert_int_equal(c->cols, 80);
+	assert_int_not_equal(con->dev.generation, generation);
+	ring_bell(RX);
+	assert_int_equal(interrupts[0], 1);
+	virtio_console_resize(con, 132, 43);
+	assert_int_equal(c->cols, 80);
+	vcpu_work(&vcpu);
+	assert_int_equal(interrupts[0], 2);
+	assert_int_equal(c->cols, 132);
+	assert_int_equal(c->rows, 43);
+	virtio_console_resize(con, 132, 44);
+	vcpu_work(&vcpu);
+	assert_int_equal(interrupts[0], 3);
+	assert_int_equal(c->rows, 44);
+	/* A new driver knows nothing. */
+	set(VIRTIO_PCI_COMMON_STATUS, 1, 0);
+	drive();
+	ring_bell(RX);
+	assert_int_equal(interrupts[0], 4);
+}
+
 /* A reset forgets what was under way, and who took input. */
 static void start_again(void **state __unused)
 {
@@ -423,6 +458,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(no_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(turns, setup, teardown),
 		cmocka_unit_test_setup_teardown(input, setup, teardown),
+		cmocka_unit_test_setup_teardown(size, setup, teardown),
 		cmocka_unit_test_setup_teardown(start_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(emergency, setup, teardown),
 		cmocka_unit_test_setup_teardown(out_of_memory, setup, teardown),

@@ -52,4 +52,7 @@ bool virtio_console_open(const struct virtio_console *console);
 void virtio_console_rx_ready(struct virtio_console *console);
 void virtio_console_tx_ready(struct virtio_console *console);
 
+/* The terminal has another size, in characters; at first it is 80 by 24. Likewise. */
+void virtio_console_resize(struct virtio_console *console, uint16_t columns, uint16_t rows);
+
 #endif
