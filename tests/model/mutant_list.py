@@ -12,6 +12,7 @@ SVM, VMX = "arch/x86/svm/lbr.c", "arch/x86/vmx/lbr.c"
 RING, VIRTIO = "drivers/virtio/ring.c", "drivers/virtio/common.c"
 CONSOLE = "drivers/virtio/console.c"
 VQUEUE, VDEV, HOST_PCI = "drivers/vqueue.c", "drivers/vdev.c", "drivers/pci.c"
+NIC, E1000, NIC_VIRTIO = "drivers/nic.c", "drivers/e1000.c", "drivers/nic_virtio.c"
 BLK, DISK = "drivers/virtio/blk.c", "drivers/virtio/disk.c"
 VCPU = "arch/x86/guest/vcpu.c"
 VIRTIO_PCI, MSIX, BAR = "drivers/virtio/pci.c", "platform/pci_msix.c", "platform/pci_bar.c"
@@ -374,4 +375,30 @@ MUTANTS = [
            "\thost_pci_write(fn, at, 4, low);\n", ""),
     Mutant("host-msix-outside", "test_host_pci", "drivers/pci_irq.c",
            " || entries * ENTRY_SIZE > size - table", ""),
+    Mutant("e1000-reports-all", "test_e1000", E1000, "(i % LINE == LINE - 1 ? TX_RS : 0)", "TX_RS"),
+    Mutant("e1000-ring-all-full", "test_e1000", E1000,
+           "\tif ((e->tx_next + 1 - e->tx_done) % RING == 0)\n\t\treturn NULL;\n", ""),
+    Mutant("e1000-reaps-unsent", "test_e1000", E1000, "& TX_DD))", "& 0))"),
+    Mutant("e1000-part-of-a-line", "test_e1000", E1000, "if (e->rx_next % LINE)", "if (0)"),
+    Mutant("e1000-gives-last-line", "test_e1000", E1000, "set(e, RDT, tail);",
+           "set(e, RDT, (tail + LINE) % RING);"),
+    Mutant("e1000-not-emptied", "test_e1000", E1000, "\t\t\tempty(e, k);", "\t\t\t;"),
+    Mutant("e1000-takes-damaged", "test_e1000", E1000, "(READ_ONCE(d->errors) & RX_BAD) || ", ""),
+    Mutant("e1000-takes-pieces", "test_e1000", E1000, "if (!first)", "if (0)"),
+    Mutant("e1000-interrupts", "test_e1000", E1000,
+           "\twait_ms(5); /* it reads its EEPROM */\n\tset(e, IMC, UINT32_MAX);",
+           "\twait_ms(5);"),
+    Mutant("e1000-gone-unseen", "test_e1000", E1000, "nic_fail(nic, \"it is gone\")", "(void)0"),
+    Mutant("nic-trusts-length", "test_e1000", NIC, " || len > NIC_FRAME_MAX", ""),
+    Mutant("nic-says-stuck-again", "test_e1000", NIC, "if (!stuck || nic->stuck_said)", "if (!stuck)"),
+    Mutant("nic-fails-again", "test_nic_virtio", NIC,
+           "if (!__atomic_exchange_n(&nic->dead, true, __ATOMIC_RELAXED))",
+           "__atomic_store_n(&nic->dead, true, __ATOMIC_RELAXED);\n\tif (true)"),
+    Mutant("nic-virtio-trusts-queue", "test_nic_virtio", NIC_VIRTIO, "if (q->error)", "if (0)"),
+    Mutant("nic-virtio-buffer-lost", "test_nic_virtio", NIC_VIRTIO,
+           "\t\tgive_rx(v, buffer);\n", ""),
+    Mutant("nic-virtio-misses-frame", "test_nic_virtio", NIC_VIRTIO,
+           "if (!waiting(v))\n\t\treturn true;", "return true;"),
+    Mutant("nic-virtio-frees-in-use", "test_nic_virtio", NIC_VIRTIO,
+           "if (wrong && vdev_stop(&v->dev))", "if (wrong && (vdev_stop(&v->dev), true))"),
 ]
