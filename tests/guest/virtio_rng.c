@@ -5,7 +5,7 @@
 
 const char test_name[] = "virtio_rng";
 
-enum { VEC_CONFIG = 0x51, VEC_QUEUE = 0x52, VEC_INTX = 0x53, LEN = 64 };
+enum { VEC_INTX = 0x53, LEN = 64 };
 
 #define ALL_FEATURES \
 	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_RING_F_INDIRECT_DESC))
@@ -15,21 +15,7 @@ static struct virtio v;
 static struct vq q;
 static uint8_t bytes[4096] __aligned(4096);
 static struct vring_desc table[VQ_MAX] __aligned(16);
-static volatile unsigned config_irqs, queue_irqs, intx_irqs;
-
-static void on_config(struct frame *f)
-{
-	(void)f;
-	config_irqs++;
-	lapic_write(LAPIC_EOI, 0);
-}
-
-static void on_queue(struct frame *f)
-{
-	(void)f;
-	queue_irqs++;
-	lapic_write(LAPIC_EOI, 0);
-}
+static volatile unsigned intx_irqs;
 
 static uint8_t isr_seen;
 
@@ -42,13 +28,10 @@ static void on_intx(struct frame *f)
 }
 
 /* A device that works, with one queue. */
-static void start(uint64_t features, bool msix)
+static void start(uint64_t features)
 {
-	check(virtio_begin(&v, features), "features %#llx are refused",
+	check(virtio_start(&v, &q, 0, features), "features %#llx are refused",
 	      (unsigned long long)features);
-	virtio_set(&v, VIRTIO_PCI_COMMON_MSIX, 2, msix ? 0 : 0xffff);
-	vq_start(&v, &q, 0, msix ? 1 : 0xffff);
-	virtio_set_status(&v, virtio_status(&v) | VIRTIO_CONFIG_S_DRIVER_OK);
 }
 
 static void settle(void)
@@ -56,20 +39,6 @@ static void settle(void)
 	irq_on();
 	delay_us(20000);
 	irq_off();
-}
-
-/* Waits for what comes back; QEMU does its work in another thread. */
-static unsigned returned(unsigned wanted)
-{
-	unsigned n = vq_returned(&q);
-
-	irq_on();
-	for (unsigned i = 0; i < 1000 && n < wanted; i++) {
-		delay_us(1000);
-		n += vq_returned(&q);
-	}
-	irq_off();
-	return n;
 }
 
 static unsigned zeroes(unsigned from, unsigned to)
@@ -126,51 +95,50 @@ static void negotiation(void)
 
 static void messages(void)
 {
-	msix_set(&v, 0, 0, VEC_CONFIG, false);
-	msix_set(&v, 1, 0, VEC_QUEUE, false);
-	msix_enable(&v, true, false);
-	start(PLAIN, true);
+	virtio_messages(&v);
+	start(PLAIN);
 	request(LEN);
-	check(returned(1) == 1, "no request came back");
+	check(vq_wait(&q, 1) == 1, "no request came back");
 	settle();
-	check(queue_irqs == 1, "%u interrupts", queue_irqs);
+	check(virtio_queue_irqs == 1, "%u interrupts", virtio_queue_irqs);
 	check(q.used.ring[0].len == LEN, "used.len is %u", q.used.ring[0].len);
 	check(zeroes(0, LEN) < LEN / 4, "%u zeroes of %u", zeroes(0, LEN), LEN);
 	check(zeroes(LEN, sizeof(bytes)) == sizeof(bytes) - LEN, "more was written");
 	/* While masked it is noted, and comes when it may. */
 	msix_set(&v, 1, 0, VEC_QUEUE, true);
 	request(LEN);
-	check(returned(1) == 1, "no request came back while masked");
-	check(queue_irqs == 1, "%u interrupts while masked", queue_irqs);
+	check(vq_wait(&q, 1) == 1, "no request came back while masked");
+	check(virtio_queue_irqs == 1, "%u interrupts while masked", virtio_queue_irqs);
 	msix_set(&v, 1, 0, VEC_QUEUE, false);
 	settle();
-	check(queue_irqs == 2, "%u interrupts after the mask", queue_irqs);
+	check(virtio_queue_irqs == 2, "%u interrupts after the mask", virtio_queue_irqs);
 	msix_enable(&v, true, true);
 	request(LEN);
-	check(returned(1) == 1 && queue_irqs == 2, "%u interrupts with all masked", queue_irqs);
+	check(vq_wait(&q, 1) == 1 && virtio_queue_irqs == 2, "%u interrupts with all masked",
+	      virtio_queue_irqs);
 	msix_enable(&v, true, false);
 	settle();
-	check(queue_irqs == 3, "%u interrupts after all were masked", queue_irqs);
+	check(virtio_queue_irqs == 3, "%u interrupts after all were masked", virtio_queue_irqs);
 	/* And not if the driver asks for none. */
 	q.avail.flags = VRING_AVAIL_F_NO_INTERRUPT;
 	request(LEN);
-	check(returned(1) == 1, "no request came back without interrupt");
+	check(vq_wait(&q, 1) == 1, "no request came back without interrupt");
 	settle();
-	check(queue_irqs == 3, "%u interrupts unasked", queue_irqs);
+	check(virtio_queue_irqs == 3, "%u interrupts unasked", virtio_queue_irqs);
 }
 
 static void event_index(void)
 {
-	start(ALL_FEATURES, true);
-	queue_irqs = 0;
+	start(ALL_FEATURES);
+	virtio_queue_irqs = 0;
 	*vq_used_event(&q) = 2; /* the third */
 	for (unsigned i = 0; i < 3; i++) {
 		request(LEN);
-		check(returned(1) == 1, "request %u", i);
+		check(vq_wait(&q, 1) == 1, "request %u", i);
 		settle();
 		/* QEMU always sends the first one. */
-		check(queue_irqs == (i == 2u) + (hosted() ? 0u : 1u),
-		      "%u interrupts after request %u", queue_irqs, i);
+		check(virtio_queue_irqs == (i == 2u) + (hosted() ? 0u : 1u),
+		      "%u interrupts after request %u", virtio_queue_irqs, i);
 	}
 	check(vq_avail_event(&q) == 3, "avail_event is %u", vq_avail_event(&q));
 }
@@ -178,7 +146,7 @@ static void event_index(void)
 /* Three buffers through a table, into the middle of which nothing goes. */
 static void indirect(void)
 {
-	start(ALL_FEATURES, true);
+	start(ALL_FEATURES);
 	memset(bytes, 0, sizeof(bytes));
 	for (unsigned i = 0; i < 3; i++)
 		table[i] = (struct vring_desc){.addr = (uintptr_t)bytes + 100 * i,
@@ -189,7 +157,7 @@ static void indirect(void)
 	vq_describe(&q, 5, (uintptr_t)table, 3 * sizeof(table[0]), VRING_DESC_F_INDIRECT, 0);
 	vq_offer(&q, 5);
 	vq_notify(&v, 0);
-	check(returned(1) == 1 && q.used.ring[0].id == 5, "id %u", q.used.ring[0].id);
+	check(vq_wait(&q, 1) == 1 && q.used.ring[0].id == 5, "id %u", q.used.ring[0].id);
 	check(q.used.ring[0].len <= 48 && q.used.ring[0].len > 0, "len %u", q.used.ring[0].len);
 	check(zeroes(16, 100) == 84 && zeroes(116, 200) == 84, "written between buffers");
 	check(zeroes(0, 16) < 8, "nothing in the first buffer");
@@ -200,19 +168,19 @@ static void many(void)
 {
 	unsigned n;
 
-	start(ALL_FEATURES, true);
+	start(ALL_FEATURES);
 	memset(bytes, 0, sizeof(bytes));
-	queue_irqs = 0;
+	virtio_queue_irqs = 0;
 	for (uint16_t i = 0; i < q.size; i++) {
 		vq_describe(&q, i, (uintptr_t)bytes + i * LEN, LEN, VRING_DESC_F_WRITE, 0);
 		vq_offer(&q, i);
 	}
 	*vq_used_event(&q) = q.size - 1; /* the last */
 	vq_notify(&v, 0);
-	n = returned(q.size);
+	n = vq_wait(&q, q.size);
 	check(n == q.size, "%u of %u requests came back", n, q.size);
 	settle();
-	check(queue_irqs == 1 || !hosted(), "%u interrupts for all", queue_irqs);
+	check(virtio_queue_irqs == 1 || !hosted(), "%u interrupts for all", virtio_queue_irqs);
 	for (unsigned i = 0; i < q.size; i++)
 		check(zeroes(i * LEN, (i + 1) * LEN) < LEN / 4, "nothing in buffer %u", i);
 }
@@ -253,24 +221,27 @@ static void bad_rings(void)
 	for (unsigned i = 0; i < ARRAY_SIZE(bad) + (hosted() ? ARRAY_SIZE(outside) : 0); i++) {
 		const struct bad *b = i < ARRAY_SIZE(bad) ? &bad[i] : &outside[i - ARRAY_SIZE(bad)];
 
-		start(b->features, true);
-		config_irqs = 0;
+		start(b->features);
+		virtio_config_irqs = 0;
 		q.desc[0] = table[0] = b->d[0];
 		q.desc[1] = b->d[1];
-		vq_offer(&q, b->head);
+		/* QEMU may look at it without a doorbell: the index must not be good for a moment.
+		 */
 		if (b->ahead)
 			q.avail.idx = b->ahead;
+		else
+			vq_offer(&q, b->head);
 		vq_notify(&v, 0);
 		settle();
 		check(virtio_status(&v) & VIRTIO_CONFIG_S_NEEDS_RESET, "%s: status %#x", b->what,
 		      virtio_status(&v));
-		check(config_irqs == 1, "%s: %u interrupts", b->what, config_irqs);
+		check(virtio_config_irqs == 1, "%s: %u interrupts", b->what, virtio_config_irqs);
 		check(vq_returned(&q) == 0, "%s: it came back", b->what);
 	}
 	/* A reset makes it good again. */
-	start(PLAIN, true);
+	start(PLAIN);
 	request(LEN);
-	check(returned(1) == 1, "no request came back after the reset");
+	check(vq_wait(&q, 1) == 1, "no request came back after the reset");
 }
 
 /* Doorbells of queues that are not there, accesses of all widths, before and after DRIVER_OK. */
@@ -294,9 +265,9 @@ static void odd_accesses(void)
 	}
 	msix_set(&v, 0, 0, VEC_CONFIG, false);
 	msix_set(&v, 1, 0, VEC_QUEUE, false);
-	start(PLAIN, true);
+	start(PLAIN);
 	request(LEN);
-	check(returned(1) == 1, "no request came back after odd accesses");
+	check(vq_wait(&q, 1) == 1, "no request came back after odd accesses");
 }
 
 /* The same registers through the window in configuration space. */
@@ -348,11 +319,11 @@ static void line(void)
 	msix_enable(&v, false, false);
 	ioapic_write((uint8_t)(0x11 + 2 * pin), lapic_read(LAPIC_ID) & 0xff000000);
 	ioapic_write((uint8_t)(0x10 + 2 * pin), 0x8000 | VEC_INTX);
-	start(PLAIN, false);
+	start(PLAIN);
 	request(LEN);
 	settle();
 	check(intx_irqs == 1 && isr_seen == 1, "INTx: %u interrupts, ISR %u", intx_irqs, isr_seen);
-	check(returned(1) == 1, "INTx: no request came back");
+	check(vq_wait(&q, 1) == 1, "INTx: no request came back");
 	pci_write16(v.slot, 4, 0x406);
 	request(LEN);
 	settle();
@@ -369,8 +340,6 @@ void test_main(void)
 	if (!virtio_find(&v, VIRTIO_ID_RNG))
 		skip("no virtio-rng");
 	lapic_enable();
-	irq_set(VEC_CONFIG, on_config);
-	irq_set(VEC_QUEUE, on_queue);
 	irq_set(VEC_INTX, on_intx);
 	identity();
 	negotiation();

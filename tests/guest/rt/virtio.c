@@ -192,6 +192,49 @@ unsigned vq_returned(struct vq *q)
 	return n;
 }
 
+unsigned vq_wait(struct vq *q, unsigned wanted)
+{
+	unsigned n = vq_returned(q);
+
+	irq_on();
+	for (unsigned i = 0; i < 1000 && n < wanted; i++) {
+		delay_us(1000);
+		n += vq_returned(q);
+	}
+	irq_off();
+	return n;
+}
+
+bool virtio_start(struct virtio *v, struct vq *q, unsigned index, uint64_t features)
+{
+	if (!virtio_begin(v, features))
+		return false;
+	virtio_set(v, VIRTIO_PCI_COMMON_MSIX, 2, 0);
+	vq_start(v, q, index, 1);
+	virtio_set_status(v, virtio_status(v) | VIRTIO_CONFIG_S_DRIVER_OK);
+	return true;
+}
+
+volatile unsigned virtio_config_irqs, virtio_queue_irqs;
+
+static void on_message(struct frame *f)
+{
+	if (f->vector == VEC_CONFIG)
+		virtio_config_irqs++;
+	else
+		virtio_queue_irqs++;
+	lapic_write(LAPIC_EOI, 0);
+}
+
+void virtio_messages(struct virtio *v)
+{
+	irq_set(VEC_CONFIG, on_message);
+	irq_set(VEC_QUEUE, on_message);
+	msix_set(v, 0, 0, VEC_CONFIG, false);
+	msix_set(v, 1, 0, VEC_QUEUE, false);
+	msix_enable(v, true, false);
+}
+
 void msix_set(struct virtio *v, unsigned entry, uint32_t apic, uint8_t vector, bool masked)
 {
 	uint64_t at = v->msix_table + 16 * entry;

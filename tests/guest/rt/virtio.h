@@ -11,6 +11,7 @@
 #include "rt.h"
 
 enum { VQ_MAX = 64 };
+enum { VEC_CONFIG = 0x51, VEC_QUEUE = 0x52 }; /* of virtio_messages() */
 
 /* PCI configuration by ports, of function 0 of @slot. */
 uint32_t pci_read(unsigned slot, unsigned offset);
@@ -77,6 +78,19 @@ void vq_offer(struct vq *q, uint16_t head);
 void vq_notify(struct virtio *v, unsigned index);
 /* How many requests came back since the last time. */
 unsigned vq_returned(struct vq *q);
+
+/* Waits a second at most for @wanted requests to come back; gives how many did. */
+unsigned vq_wait(struct vq *q, unsigned wanted);
+
+/*
+ * A device that works by queue @index alone, with these features, and by messages: 0 of MSI-X for
+ * its configuration, 1 for its queue. False: it refuses the features. virtio_messages() comes
+ * first.
+ */
+bool virtio_start(struct virtio *v, struct vq *q, unsigned index, uint64_t features);
+/* Counts those messages: their handlers, entries of MSI-X, and MSI-X on. */
+void virtio_messages(struct virtio *v);
+extern volatile unsigned virtio_config_irqs, virtio_queue_irqs;
 
 /* A message for @vector of MSI-X, to local APIC @apic. */
 void msix_set(struct virtio *v, unsigned entry, uint32_t apic, uint8_t vector, bool masked);
