@@ -75,6 +75,8 @@ SPECIAL = [
     Guest("virtio_blk", settings={"disk": "memory 1M"},
           devices=["-drive", "if=none,id=disk,driver=null-co,size=1M,read-zeroes=on,snapshot=on",
                    "-device", "virtio-blk-pci,disable-legacy=on,drive=disk,serial=bare"]),
+    Guest("virtio_hostile", SKIP, cpus=2, seconds=90, why="the devices that must stand it are Socle's",
+          settings={"rng": "yes", "disk": "memory 1M", "console": "virtio"}),
     Guest("page_move", SKIP, cpus=4, seconds=90, settings={"test-device": "yes"},
           why="the device that moves pages is Socle's"),
 ]

@@ -10,7 +10,7 @@ from machine import BUILD, LINUX, LINUX_MODULES, Machine, conf, make_iso
 from test_guest_suite import judge
 
 NAMES = ["ipi_wake", "tlb_shootdown", "smp_memory", "smp_timers", "smp_mmio", "page_move",
-         "smp_reset", "smp_stop", "virtio_rng"]
+         "smp_reset", "smp_stop", "virtio_hostile", "virtio_rng"]
 
 
 def settings(guest):
