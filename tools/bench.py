@@ -57,13 +57,14 @@ BENCHES = {
 }
 
 
-def run(bench, elf=None, command=None, guest="bench", cpus=1, vcpus=1, idle=0):
+def run(bench, elf=None, command=None, guest="bench", cpus=1, vcpus=1, idle=0, more=None):
     """The output of the bench guest @guest, and that of @command at the prompt afterwards.
 
-    The machine has @cpus processors, the guest @vcpus; @idle guests that do nothing run beside it.
+    The machine has @cpus processors, the guest @vcpus and the settings @more; @idle guests that do
+    nothing run beside it.
     """
     settings = {"kernel": f"{guest}.elf", "memory": "160M", "cpus": vcpus, "autostart": "yes",
-                "console": "yes", "debug-exit": "0xf4", "cmdline": "hosted"}
+                "console": "yes", "debug-exit": "0xf4", "cmdline": "hosted", **(more or {})}
     still = {"kernel": "bench.elf", "memory": "16M", "autostart": "yes", "console": "no",
              "cmdline": "idle"}
     guests = [(f"idle{i}", still) for i in range(idle)] + [("bench", settings)]
@@ -135,6 +136,18 @@ def measure_msrs(bench, floor):
                 if exits != int(action not in ("direct", "switched")):
                     sys.exit(f"bench: {name} is {action}, but a {how} takes {n} instructions")
                 rows[f"{name}_{how}"] = action, int(n), exits
+    return rows
+
+
+def measure_virtio(bench):
+    """Paravirtual devices under load: name to what one request costs, and how many share an exit."""
+    rows = {}
+    out = run(bench, guest="bench_virtio", more={"disk": "memory 16M"})
+    for name, *numbers in re.findall(r"BENCH-VIRTIO: (\w+) (\d+) (\d+) (\d+) (\d+) (\d+)", out):
+        requests, size, notifications, interrupts, ticks = map(int, numbers)
+        rows[name] = {"requests": requests, "bytes": size, "notifications": notifications,
+                      "interrupts": interrupts, "ticks": round(ticks / requests),
+                      "kib_per_million": round(requests * size * 1000000 / 1024 / ticks)}
     return rows
 
 
@@ -215,6 +228,12 @@ def report(name, bench):
         print(f"{row:24} {ticks:12} {exits:6}  {action}")
         table.append({"name": f"msr_{row}", "ticks": ticks, "floor": floor,
                       "ratio": round(ticks / floor, 2), "exits": exits})
+    print(f"{'virtio, under load':24} {'instructions':>12} {'requests for one':>29}  KiB for")
+    print(f"{'':24} {'per request':>12} {'notification':>17} {'interrupt':>11}  a million")
+    for row, x in measure_virtio(bench).items():
+        print(f"{row:24} {x['ticks']:12} {x['requests'] / x['notifications']:17.1f} "
+              f"{x['requests'] / x['interrupts']:11.1f} {x['kib_per_million']:10}")
+        table.append({"name": row, "ratio": None, "floor": 0, **x})
     more = {**counts, **lost_exits(bench)}
     more.update(zip(("elf_bytes", "resident_bytes"), sizes()))
     if bench.counting:
