@@ -153,8 +153,10 @@ static void interrupted(struct host_interrupt *irq)
 	struct nic_virtio *v = container_of(irq, struct nic_virtio, irq);
 
 	/* The vector is shared; and before nic_open() nothing can wait. */
-	if (v->rx.used && waiting(v))
-		nic_ready(&v->nic);
+	if (!v->rx.used || !waiting(v))
+		return;
+	vqueue_quiet(&v->rx, true);
+	nic_ready(&v->nic);
 }
 
 /* Buffers and queues; what is wrong, or NULL. */

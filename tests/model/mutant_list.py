@@ -399,6 +399,8 @@ MUTANTS = [
            "\t\tgive_rx(v, buffer);\n", ""),
     Mutant("nic-virtio-misses-frame", "test_nic_virtio", NIC_VIRTIO,
            "if (!waiting(v))\n\t\treturn true;", "return true;"),
+    Mutant("nic-virtio-interrupts-on", "test_nic_virtio", NIC_VIRTIO,
+           "\tvqueue_quiet(&v->rx, true);\n\tnic_ready", "\tnic_ready"),
     Mutant("nic-virtio-frees-in-use", "test_nic_virtio", NIC_VIRTIO,
            "if (wrong && vdev_stop(&v->dev))", "if (wrong && (vdev_stop(&v->dev), true))"),
 ]

@@ -299,6 +299,7 @@ static void interrupts(void **state __unused)
 	assert_true(receive_frame(0));
 	irq->handle(irq);
 	assert_int_equal(ready_calls, 1);
+	assert_int_equal(avail->flags, VRING_AVAIL_F_NO_INTERRUPT);
 	assert_false(nic_wait(nic));
 	assert_int_equal(avail->flags, VRING_AVAIL_F_NO_INTERRUPT);
 	assert_int_equal(nic_poll(nic, 0), NIC_BUSY);
