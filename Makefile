@@ -66,7 +66,7 @@ $(B)/platform/dsdt_aml.asm.o: $(B)/platform/dsdt.aml
 iso: $(B)/socle.iso	## build/socle.iso: Socle, GRUB and the guest; boots on BIOS and UEFI
 
 # The kernel, and its modules for virtio: of the same package, or they would not fit.
-MODULES	:= .*/virtio(_ring|_pci|_pci_(modern|legacy)_dev|-rng|_blk|_console)?\.ko
+MODULES	:= .*/(virtio(_ring|_pci|_pci_(modern|legacy)_dev|-rng|_blk|_console|_net)?|(net_)?failover)\.ko
 $(B)/guest/vmlinuz $(B)/guest/modules.tar &:
 	@mkdir -p $(@D)
 	@tools/debfile linux-image-cloud-amd64 './boot/vmlinuz-.*' $(B)/guest/vmlinuz \

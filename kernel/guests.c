@@ -5,6 +5,7 @@
 #include "socle/cpu/cpu.h"
 #include "socle/cpu/features.h"
 #include "socle/cpu/regs.h"
+#include "socle/drivers/net.h"
 #include "socle/drivers/virtio.h"
 #include "socle/guest/context.h"
 #include "socle/guest/cpuid.h"
@@ -123,6 +124,8 @@ static status_t create_parts(struct vm *vm, struct virtio_console **virtio)
 		status = virtio_console_add(vm, virtio);
 	for (unsigned i = 0; !status && i < s->disk_count; i++)
 		status = virtio_blk_add(vm, i);
+	for (unsigned i = 0; !status && i < s->net_count; i++)
+		status = virtio_net_add(vm, i);
 	for (unsigned i = 0; !status && i < s->cpus; i++)
 		status = create_vcpu(vm, i, cpuid);
 	/* Room is not given back, so it comes last. */
@@ -147,6 +150,7 @@ static status_t create(struct vm *vm)
 	}
 	status = create_parts(vm, &virtio);
 	if (status) {
+		net_ports_remove(vm);
 		board_destroy(vm);
 		return status;
 	}

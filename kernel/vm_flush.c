@@ -24,6 +24,14 @@ void vm_flush_begin(struct vm *vm, struct vcpu *self)
 	}
 }
 
+/* Those who use its memory for a moment without running it. None of them waits for us. */
+static void wait_for_visitors(const struct vm *vm)
+{
+	for (unsigned cpu = 0; cpu < cpu_count; cpu++)
+		while (guest_mem_visited(&vm->mem, cpu))
+			__asm__ volatile("pause");
+}
+
 void vm_flush(struct vm *vm, struct vcpu *self)
 {
 	vm_flush_begin(vm, self);
@@ -41,4 +49,5 @@ void vm_flush(struct vm *vm, struct vcpu *self)
 			__asm__ volatile("pause");
 		}
 	}
+	wait_for_visitors(vm);
 }

@@ -273,6 +273,9 @@ const struct conf_key conf_keys[] = {
 	{.name = "disk", .set = set_disk, .repeatable = true,
 	 .expects = "the name of a boot module, and \"ro\" if it is only read; or \"memory\" and a "
 		    "multiple of 1M from 1M to 16G"},
+	{.name = "net", .set = conf_set_net, .repeatable = true,
+	 .expects = "the name of a network, at most 15 letters, digits, \"-\" or \"_\", and perhaps "
+		    "\"mac\" and an address such as 02:00:00:00:00:01"},
 	{.name = "test-device", .set = set_test_device,
 	 .expects = "yes or no"},
 	{.name = "pmu", .set = set_pmu,

@@ -51,6 +51,9 @@ unsigned slice_distance(struct slice a, const char *b);
 /* The value of `cpu`: a model and the features that it has more and less (conf_cpu.c). */
 bool conf_set_cpu(struct conf *conf, struct slice value);
 
+/* The value of `net`: a network and perhaps an address (conf_net.c). */
+bool conf_set_net(struct conf *conf, struct slice value);
+
 /* The value of `msr`: a line of the filter (conf_msr.c). */
 bool conf_set_msr(struct conf *conf, struct slice value);
 

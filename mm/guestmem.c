@@ -137,11 +137,16 @@ status_t guest_populate(struct guest_mem *mem, uint64_t gpa)
 
 /*
  * Makes whoever moves a page wait until this CPU comes to its next entry, even if it had come to
- * one since. False if it is too late for that.
+ * one since, or until its visit is over. False if it is too late for that.
  */
 static bool hold_moving(struct guest_mem *mem)
 {
+	uint64_t *visit = &mem->visit[cpu_index()];
+
 	__atomic_store_n(&mem->seen[cpu_index()], 0, __ATOMIC_SEQ_CST);
+	/* As if it began before all that was taken away. */
+	if (__atomic_load_n(visit, __ATOMIC_RELAXED))
+		__atomic_store_n(visit, 1, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&mem->touched, true, __ATOMIC_SEQ_CST);
 	return __atomic_load_n(&mem->move, __ATOMIC_SEQ_CST) == GUEST_MOVE_WAITING;
 }

@@ -60,7 +60,8 @@ void virtio_break(struct virtio_device *dev, const char *why)
 {
 	if (dev->status & VIRTIO_CONFIG_S_NEEDS_RESET)
 		return;
-	dev->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+	/* Maybe with one lock here and with the other elsewhere, but then it is the same bit. */
+	__atomic_or_fetch(&dev->status, VIRTIO_CONFIG_S_NEEDS_RESET, __ATOMIC_RELAXED);
 	vm_log(dev->vm, LOG_WARN, "%s needs a reset: %s", dev->kind->name, why);
 	if (dev->status & VIRTIO_CONFIG_S_DRIVER_OK)
 		virtio_pci_interrupt(dev, dev->config_vector, VIRTIO_ISR_CONFIG);
@@ -170,7 +171,9 @@ void virtio_notify(struct virtio_device *dev, uint32_t queue, struct vcpu *vcpu)
 	queue = (uint32_t)array_index_nospec(queue, VIRTIO_QUEUES_MAX);
 	spin_lock(&dev->lock);
 	dev->queue[queue].kicks++;
-	if (dev->kind->batch_ns)
+	if (dev->kind->silent & BIT(queue))
+		; /* it is looked at when the device has something to put there */
+	else if (dev->kind->batch_ns)
 		wait_for_more(dev, queue, vcpu);
 	else
 		work(dev, queue, vcpu);

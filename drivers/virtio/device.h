@@ -38,6 +38,7 @@ struct virtio_kind {
 	uint32_t pci_class; /* class code and interface (PCI code and ID assignment) */
 	unsigned queues;    /* at most VIRTIO_QUEUES_MAX */
 	uint64_t features;  /* of its own that it offers */
+	uint32_t silent;    /* queues whose notifications say nothing, a bit each */
 	uint64_t batch_ns;  /* a request may wait so long for others, see docs/virtio.md; 0: not */
 	const struct virtio_ops *ops;
 };
@@ -60,6 +61,11 @@ struct virtio_device {
 	const struct virtio_kind *kind; /* constant, as are @vm and the configuration's place */
 	struct vm *vm;
 	struct spinlock lock;
+	/*
+	 * NULL, or a lock of a higher level that what the driver sets is changed under, too: for
+	 * who uses a queue without having @lock.
+	 */
+	struct spinlock *inner;
 	uint64_t driver_features;  /* what the driver accepted; frozen with FEATURES_OK */
 	uint32_t device_select;	   /* word of our features that the driver looks at */
 	uint32_t driver_select;	   /* word of its own that it writes */
@@ -79,12 +85,27 @@ struct virtio_device {
 /* ISR status (virtio 1.2, 4.1.4.5). */
 enum virtio_isr { VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 };
 
+/* All locks of the device, before what the driver sets changes. */
+static inline void virtio_lock(struct virtio_device *dev)
+{
+	spin_lock(&dev->lock);
+	if (dev->inner)
+		spin_lock(dev->inner);
+}
+
+static inline void virtio_unlock(struct virtio_device *dev)
+{
+	if (dev->inner)
+		spin_unlock(dev->inner);
+	spin_unlock(&dev->lock);
+}
+
 /* --- common.c: registers, state, queues --- */
 
-/* Everything back to the state after power-on, but for PCI's own. The lock is held. */
+/* Everything back to the state after power-on, but for PCI's own. All locks are held. */
 void virtio_reset(struct virtio_device *dev);
 
-/* The driver's accesses to struct virtio_pci_common_cfg, @offset in it. The lock is held. */
+/* The driver's accesses to struct virtio_pci_common_cfg, @offset in it. All locks are held. */
 uint64_t virtio_common_read(struct virtio_device *dev, uint32_t offset, unsigned size);
 void virtio_common_write(struct virtio_device *dev, uint32_t offset, unsigned size, uint64_t value);
 
@@ -94,7 +115,10 @@ void virtio_notify(struct virtio_device *dev, uint32_t queue, struct vcpu *vcpu)
 /* Has a vCPU work on @queue soon, as if it was notified. Any CPU and context, with any locks. */
 void virtio_ask(struct virtio_device *dev, unsigned queue);
 
-/* May the device use @queue now? The lock is held, as for all below. */
+/*
+ * May the device use @queue now? The lock is held, as for all below; or dev->inner, if the queue is
+ * used with that one.
+ */
 bool virtio_live(struct virtio_device *dev, unsigned queue);
 
 /*

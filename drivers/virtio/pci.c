@@ -130,9 +130,9 @@ static void bar_write(struct pci_function *fn, struct vcpu *vcpu, uint32_t offse
 		 */
 		virtio_notify(dev, offset / NOTIFY_STRIDE, vcpu);
 	} else if (page == PAGE_COMMON) {
-		spin_lock(&dev->lock);
+		virtio_lock(dev);
 		virtio_common_write(dev, offset, size, value);
-		spin_unlock(&dev->lock);
+		virtio_unlock(dev);
 	} else if (page == PAGE_DEVICE && dev->kind->ops->config_write) {
 		spin_lock(&dev->lock);
 		dev->kind->ops->config_write(dev, offset, size, value);
@@ -182,11 +182,11 @@ static void reset(struct pci_function *fn)
 {
 	struct virtio_device *dev = device(fn);
 
-	spin_lock(&dev->lock);
+	virtio_lock(dev);
 	for (unsigned i = 0; i < dev->kind->queues; i++)
 		dev->queue[i].deferred = false;
 	virtio_reset(dev);
-	spin_unlock(&dev->lock);
+	virtio_unlock(dev);
 	pci_msix_reset(&dev->msix);
 	if (dev->kind->ops->power_on)
 		dev->kind->ops->power_on(dev);

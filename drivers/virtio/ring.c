@@ -199,19 +199,34 @@ int virtio_ring_pop(struct virtio_ring *ring, struct virtio_chain *chain)
 	return 1;
 }
 
-bool virtio_ring_push(struct virtio_ring *ring, uint16_t head, uint32_t written)
+void virtio_ring_unpop(struct virtio_ring *ring, unsigned count)
+{
+	ring->next_avail -= (uint16_t)count;
+}
+
+bool virtio_ring_put(struct virtio_ring *ring, unsigned n, uint16_t head, uint32_t written)
 {
 	struct vring_used_elem e = {.id = head, .len = written};
 	uint64_t entry = ring->used + offsetof(struct vring_used, ring) +
-			 sizeof(e) * (ring->next_used & (ring->size - 1));
+			 sizeof(e) * ((ring->next_used + n) & (ring->size - 1u));
 
 	if (ring->error)
 		return false;
 	if (guest_write(ring->mem, entry, &e, sizeof(e)))
 		return broken(ring, "no memory for the ring");
-	ring->next_used++;
-	/* Release: who sees the index sees the entry, and the data that was written before. */
+	return true;
+}
+
+bool virtio_ring_publish(struct virtio_ring *ring, unsigned count)
+{
+	ring->next_used += (uint16_t)count;
+	/* Release: who sees the index sees the entries, and the data that was written before. */
 	return store(ring, ring->used + offsetof(struct vring_used, idx), ring->next_used);
+}
+
+bool virtio_ring_push(struct virtio_ring *ring, uint16_t head, uint32_t written)
+{
+	return virtio_ring_put(ring, 0, head, written) && virtio_ring_publish(ring, 1);
 }
 
 bool virtio_ring_signal(struct virtio_ring *ring)
@@ -266,4 +281,26 @@ size_t virtio_chain_write(struct virtio_ring *ring, const struct virtio_chain *c
 			  const void *src, size_t len)
 {
 	return copy(ring, chain, chain->readable, chain->count, at, NULL, src, len);
+}
+
+void *virtio_chain_piece(struct virtio_ring *ring, const struct virtio_chain *chain, bool writable,
+			 struct virtio_cursor *cursor, uint64_t at, uint32_t *len)
+{
+	unsigned first = writable ? chain->readable : 0;
+	unsigned count = (writable ? chain->count : chain->readable) - first;
+
+	if (at < cursor->start)
+		*cursor = (struct virtio_cursor){0};
+	for (; cursor->buffer < count; cursor->buffer++) {
+		const struct virtio_buffer *b = &chain->buffer[first + cursor->buffer];
+		uint64_t in = at - cursor->start, gpa = b->gpa + in;
+
+		if (in < b->len) {
+			*len = MIN(*len, (uint32_t)(b->len - in));
+			*len = MIN(*len, (uint32_t)(PAGE_SIZE - gpa % PAGE_SIZE));
+			return guest_ptr(ring->mem, gpa);
+		}
+		cursor->start += b->len;
+	}
+	return NULL;
 }

@@ -68,6 +68,17 @@ bool __must_check virtio_ring_hush(struct virtio_ring *ring);
  */
 bool __must_check virtio_ring_push(struct virtio_ring *ring, uint16_t head, uint32_t written);
 
+/*
+ * The same for several at once, which the driver sees only together: virtio_ring_put() prepares the
+ * one that is number @n, virtio_ring_publish() gives the first @count of them back. False likewise.
+ */
+bool __must_check virtio_ring_put(struct virtio_ring *ring, unsigned n, uint16_t head,
+				  uint32_t written);
+bool __must_check virtio_ring_publish(struct virtio_ring *ring, unsigned count);
+
+/* Forgets that the last @count requests were taken, none of which was given back. */
+void virtio_ring_unpop(struct virtio_ring *ring, unsigned count);
+
 /* After pushes: does the driver want an interrupt for what was pushed since this was asked last? */
 bool virtio_ring_signal(struct virtio_ring *ring);
 
@@ -79,5 +90,18 @@ size_t virtio_chain_read(struct virtio_ring *ring, const struct virtio_chain *ch
 			 void *dst, size_t len);
 size_t virtio_chain_write(struct virtio_ring *ring, const struct virtio_chain *chain, uint64_t at,
 			  const void *src, size_t len);
+
+/* Where a walk through a request's readable, or writable, buffers is. Zeroed: at the first. */
+struct virtio_cursor {
+	unsigned buffer; /* that was passed last */
+	uint64_t start;	 /* the first of its bytes */
+};
+
+/*
+ * Where the byte @at of them lies, for the rest of its page at most: in @len how many of the *@len
+ * bytes that are wanted. NULL: there is none, or memory ran out. Quick for a cursor that goes on.
+ */
+void *virtio_chain_piece(struct virtio_ring *ring, const struct virtio_chain *chain, bool writable,
+			 struct virtio_cursor *cursor, uint64_t at, uint32_t *len);
 
 #endif

@@ -10,6 +10,7 @@
 #include "../../loader/conf_cpu.c"
 #include "../../loader/conf_keys.c"
 #include "../../loader/conf_msr.c"
+#include "../../loader/conf_net.c"
 #include "../../loader/conf_text.c"
 
 const struct boot_module *boot_module_find(const char *name)

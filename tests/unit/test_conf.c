@@ -16,6 +16,7 @@
 #include "../../loader/conf_cpu.c"
 #include "../../loader/conf_keys.c"
 #include "../../loader/conf_msr.c"
+#include "../../loader/conf_net.c"
 #include "../../loader/conf_text.c"
 
 const struct boot_module *boot_module_find(const char *name)
@@ -104,6 +105,9 @@ static void test_everything(void **state)
 				 "disk = memory 16G\n"
 				 "disk =  image\t ro\n"
 				 "disk = other\n"
+				 "net = lan0\n"
+				 "net =  A-_345678901234\t mac  fE:dc:BA:98:76:54\n"
+				 "net = lan0 mac 00:00:00:00:00:01\n"
 				 "test-device = yes\n"
 				 "[ vm  tiny.1-a_B ]\n"
 				 "kernel = tiny\n"
@@ -140,6 +144,13 @@ static void test_everything(void **state)
 	assert_true(vms[0].disks[1].read_only);
 	assert_string_equal(vms[0].disks[2].module, "other");
 	assert_false(vms[0].disks[2].read_only);
+	assert_int_equal(vms[0].net_count, 3);
+	assert_string_equal(vms[0].nets[0].network, "lan0");
+	assert_memory_equal(vms[0].nets[0].mac, "\0\0\0\0\0\0", 6);
+	assert_string_equal(vms[0].nets[1].network, "A-_345678901234");
+	assert_memory_equal(vms[0].nets[1].mac, "\xfe\xdc\xba\x98\x76\x54", 6);
+	assert_string_equal(vms[0].nets[2].network, "lan0");
+	assert_memory_equal(vms[0].nets[2].mac, "\0\0\0\0\0\1", 6);
 
 	assert_string_equal(vms[1].name, "tiny.1-a_B");
 	assert_string_equal(vms[1].initrd, "");
@@ -155,6 +166,7 @@ static void test_everything(void **state)
 	assert_int_equal(vms[1].debug_exit, 0);
 	assert_int_equal(vms[1].on_exit, VM_ON_EXIT_STOP);
 	assert_int_equal(vms[1].disk_count, 0);
+	assert_int_equal(vms[1].net_count, 0);
 	assert_int_equal(vms[1].module_count, 2);
 	assert_string_equal(vms[1].modules[0].name, "first");
 	assert_string_equal(vms[1].modules[0].string, "");
@@ -221,6 +233,10 @@ static void test_msr_filter(void **state)
 	"\"deny\" or \"allow\", a register (0x10, 0x10-0x1f or a name such as star) and read, " \
 	"write or read-write; or \"default deny\""
 #define X2APIC "\"msr\": the x2APIC's registers 0x800-0x8ff are never filtered, leave them out"
+#define NET                                                                                       \
+	"the name of a network, at most 15 letters, digits, \"-\" or \"_\", and perhaps \"mac\" " \
+	"and "                                                                                    \
+	"an address such as 02:00:00:00:00:01"
 #define DISK                                                                                      \
 	"the name of a boot module, and \"ro\" if it is only read; or \"memory\" and a multiple " \
 	"of 1M from 1M to 16G"
@@ -256,10 +272,10 @@ static void test_bad_lines(void **state)
 		{"debugexit = 1", "unknown key \"debugexit\", did you mean \"debug-exit\"?"},
 		{"colour = 1", "unknown key \"colour\", the keys are: kernel, initrd, module, "
 			       "cmdline, memory, cpus, cpu, weight, cap, cpuset, console, autostart, "
-			       "debug-exit, on-exit, rng, disk, test-device, pmu, msr"},
+			       "debug-exit, on-exit, rng, disk, net, test-device, pmu, msr"},
 		{"x = 1", "unknown key \"x\", the keys are: kernel, initrd, module, cmdline, "
 			  "memory, cpus, cpu, weight, cap, cpuset, console, autostart, debug-exit, "
-			  "on-exit, rng, disk, test-device, pmu, msr"},
+			  "on-exit, rng, disk, net, test-device, pmu, msr"},
 		{"memory 1G", "\"memory 1G\" is no setting, write KEY = VALUE"},
 		{"= 1G", "\"= 1G\" is no setting, write KEY = VALUE"},
 		{"memory =", "\"memory\" has no value, it must be a multiple of 1M from 1M to "
@@ -315,6 +331,33 @@ static void test_bad_lines(void **state)
 				   "grub.cfg"},
 		{"disk = tiny.img",
 		 "the boot module \"tiny.img\" must have 512 bytes to 16G to be a disk"},
+		{"net = 1234567890123456", "\"net\" is \"1234567890123456\", it must be " NET},
+		{"net = lan.0", "\"net\" is \"lan.0\", it must be " NET},
+		{"net = a/b", "\"net\" is \"a/b\", it must be " NET},
+		{"net = a@", "\"net\" is \"a@\", it must be " NET},
+		{"net = a[", "\"net\" is \"a[\", it must be " NET},
+		{"net = a`", "\"net\" is \"a`\", it must be " NET},
+		{"net = a{", "\"net\" is \"a{\", it must be " NET},
+		{"net = a:", "\"net\" is \"a:\", it must be " NET},
+		{"net = a b", "\"net\" is \"a b\", it must be " NET},
+		{"net = a mac", "\"net\" is \"a mac\", it must be " NET},
+		{"net = a mac 0", "\"net\" is \"a mac 0\", it must be " NET},
+		{"net = a mac 00:00:00:00:00:00",
+		 "\"net\" is \"a mac 00:00:00:00:00:00\", it must be " NET},
+		{"net = a mac 03:00:00:00:00:00",
+		 "\"net\" is \"a mac 03:00:00:00:00:00\", it must be " NET},
+		{"net = a mac 02-00:00:00:00:00",
+		 "\"net\" is \"a mac 02-00:00:00:00:00\", it must be " NET},
+		{"net = a mac 02:00:00:00:00:0g",
+		 "\"net\" is \"a mac 02:00:00:00:00:0g\", it must be " NET},
+		{"net = a mac 02:00:00:00:00:G0",
+		 "\"net\" is \"a mac 02:00:00:00:00:G0\", it must be " NET},
+		{"net = a mac 02:00:00:00:00:001",
+		 "\"net\" is \"a mac 02:00:00:00:00:001\", it must be " NET},
+		{"net = a mac 02:00:00:00:00:01 x",
+		 "\"net\" is \"a mac 02:00:00:00:00:01 x\", it must be " NET},
+		{"net = a mac 02:00:00:00:00:0",
+		 "\"net\" is \"a mac 02:00:00:00:00:0\", it must be " NET},
 		{"pmu = yes", "\"pmu\" is \"yes\", it must be on or off"},
 		{"pmu = on", "\"pmu\" must be off here, performance counters are not offered"},
 		{"test-device = 1", "\"test-device\" is \"1\", it must be yes or no"},
@@ -529,6 +572,12 @@ static void test_limits(void **state)
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "disk=m\n");
 	parse(text);
 	assert_string_equal(messages[0], "socle.conf:11: too many disks, at most 8 are possible");
+
+	len = (size_t)snprintf(text, sizeof(text), "[vm a]\nkernel=k\n");
+	for (unsigned i = 0; i < VM_NETS_MAX + 1; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "net=m\n");
+	parse(text);
+	assert_string_equal(messages[0], "socle.conf:7: too many networks, at most 4 are possible");
 
 	/* The longest command line that fits, and one byte more. */
 	len = (size_t)snprintf(text, sizeof(text), "[vm a]\nkernel=k\ncmdline=");

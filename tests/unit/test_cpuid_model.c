@@ -15,6 +15,7 @@
 #include "../../loader/conf_cpu.c"
 #include "../../loader/conf_keys.c"
 #include "../../loader/conf_msr.c"
+#include "../../loader/conf_net.c"
 #include "../../loader/conf_text.c"
 
 const struct msr_policy *msr_find_name(const char *name __unused, size_t len __unused)

@@ -363,6 +363,9 @@ static void flush(void *arg)
 		       !guest_mem_seen_by(&mem, cpu))
 			sched_yield();
 	}
+	for (unsigned cpu = 0; cpu < CPU_MAX; cpu++)
+		while (guest_mem_visited(&mem, cpu))
+			sched_yield();
 }
 
 /* From the hypervisor, as by a vCPU that asks for it. */
@@ -430,6 +433,47 @@ static void moving_loses_nothing(void **state __unused)
 	assert_true(denied > 0);
 }
 
+/* A CPU that never runs the VM, and brings it something now and then: all of it arrives. */
+static void run_visitor(struct smp_cpu *cpu)
+{
+	struct vcpu_model v = {.cpu = cpu};
+
+	while (__atomic_load_n(&writing, __ATOMIC_SEQ_CST)) {
+		unsigned a = smp_random(cpu, PAGES), b = smp_random(cpu, PAGES);
+		uint64_t *first, *second;
+
+		guest_mem_visit(&mem);
+		first = guest_ptr(&mem, page_gpa(a));
+		second = guest_ptr(&mem, page_gpa(b));
+		count_up(&v, second, b);
+		if (smp_random(cpu, 4) == 0)
+			sched_yield();
+		count_up(&v, first, a);
+		guest_mem_leave(&mem);
+		if (smp_random(cpu, 8) == 0)
+			sched_yield();
+	}
+	guest_mem_visit(&mem);
+	for (unsigned n = 0; n < PAGES; n++)
+		CHECK(((uint64_t *)guest_ptr(&mem, page_gpa(n)))[cpu->index] == v.count[n]);
+	guest_mem_leave(&mem);
+}
+
+static void moving_waits_for_visitors(void **state __unused)
+{
+	static void (*const run[])(struct smp_cpu *) = {run_writer,  run_writer, run_visitor,
+							run_visitor, run_frames, NULL};
+
+	writing = 2;
+	moves = denied = 0;
+	memset(vcpus, 0, sizeof(vcpus));
+	smp_run(run, 6);
+	check_space();
+	assert_true(moves > 1000);
+	for (unsigned cpu = 0; cpu < CPU_MAX; cpu++)
+		assert_int_equal(mem.visit[cpu], 0);
+}
+
 /* Taken away at any time, a page holds zeroes, or what was written since. */
 static void run_discard(struct smp_cpu *cpu)
 {
@@ -485,6 +529,7 @@ int main(void)
 		IN(npt, first_touch_by_all),
 		IN(npt, moving_loses_nothing),
 		IN(ept, moving_loses_nothing),
+		IN(npt, moving_waits_for_visitors),
 		IN(npt, taken_away_and_touched),
 	};
 

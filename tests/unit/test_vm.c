@@ -62,6 +62,8 @@ void pages_keep_noted(void)
 	noting = false;
 }
 
+unsigned cpu_count = 8;
+
 void pages_free_noted(void)
 {
 	assert_true(noting);
@@ -704,6 +706,7 @@ static int page;	 /* which one is there; atomic */
 static int value[PAGES]; /* GONE: it is not the guest's any more; atomic */
 static unsigned uses;	 /* atomic */
 static bool done;	 /* atomic */
+static unsigned visits;
 
 static void use_until_asked(struct smp_cpu *cpu, struct vcpu *v, int *held)
 {
@@ -743,6 +746,24 @@ static void smp_runner(struct smp_cpu *cpu)
 	}
 }
 
+/* Not in the VM, but using its memory for moments. */
+static void smp_visitor(struct smp_cpu *cpu)
+{
+	while (!__atomic_load_n(&done, __ATOMIC_SEQ_CST)) {
+		int held;
+
+		guest_mem_visit(&smp_vm.mem);
+		held = __atomic_load_n(&page, __ATOMIC_SEQ_CST);
+		for (unsigned n = smp_random(cpu, 400); n; n--) {
+			CHECK(__atomic_load_n(&value[held], __ATOMIC_RELAXED) != GONE);
+			if (n % 16 == 0)
+				sched_yield();
+		}
+		guest_mem_leave(&smp_vm.mem);
+		visits++;
+	}
+}
+
 static void smp_mover(struct smp_cpu *cpu)
 {
 	for (unsigned i = 0; i < MOVES; i++) {
@@ -761,8 +782,8 @@ static void smp_mover(struct smp_cpu *cpu)
 
 static void flush_among_threads(void **state __unused)
 {
-	static void (*const run[])(struct smp_cpu * cpu) = {smp_runner, smp_runner, smp_runner,
-							    smp_mover, NULL};
+	static void (*const run[])(struct smp_cpu * cpu) = {smp_runner, smp_runner,  smp_runner,
+							    smp_mover,	smp_visitor, NULL};
 
 	smp_vm = (struct vm){.settings.cpus = ARRAY_SIZE(smp_vcpu), .mem.epoch = 1};
 	for (unsigned i = 0; i < ARRAY_SIZE(smp_vcpu); i++) {
@@ -776,6 +797,7 @@ static void flush_among_threads(void **state __unused)
 	value[1] = GONE;
 	smp_run(run, 11);
 	assert_true(uses > MOVES);
+	assert_true(visits > 0);
 }
 
 int main(void)

@@ -13,6 +13,7 @@
  */
 enum lock_level {
 	LOCK_DEVICE = 1, /* a paravirtual device: its queues and its work */
+	LOCK_RECEIVE,	/* a port of a network: what is sent to it */
 	LOCK_CHIPS,	/* vm.chips: a guest's devices but those and the local APICs */
 	LOCK_STOP,	/* vm.lock: whether and why a VM stops */
 	LOCK_HOST,	/* a device of the machine that Socle drives: its queues */

@@ -22,6 +22,13 @@ status_t __must_check virtio_blk_add(struct vm *vm, unsigned index);
 uint64_t virtio_blk_memory(const struct vm_disk *disk);
 
 /*
+ * Adds the network device that is number @index of @vm's, and connects it to its network; if the VM
+ * is not made then, net_ports_remove() disconnects it. -S_NOMEM, -S_NOSPC; -S_EXIST: its network
+ * has its address already.
+ */
+status_t __must_check virtio_net_add(struct vm *vm, unsigned index);
+
+/*
  * Where a console's bytes go to and come from: embed it and use container_of(). All are called on
  * a CPU that runs one of the VM's vCPUs, with the device's lock held, and vm.chips not.
  */

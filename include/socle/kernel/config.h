@@ -12,6 +12,8 @@
 #define VM_MAX_VCPUS   64
 #define VM_MSR_RANGES  16
 #define VM_DISKS_MAX   8
+#define VM_NETS_MAX    4
+#define VM_NET_NAME    16 /* a network's name, with its final NUL */
 #define VM_MAX	       64
 #define VM_WEIGHT_MAX  65535
 #define VM_WEIGHT      256 /* unless configured */
@@ -43,6 +45,12 @@ struct vm_disk {
 	char module[VM_PATH_MAX]; /* a boot module's name; empty: memory */
 	uint64_t size;		  /* bytes */
 	bool read_only;
+};
+
+/* A network device of the guest: `net = NAME`. */
+struct vm_net {
+	char network[VM_NET_NAME];
+	uint8_t mac[6]; /* all zero: not said */
 };
 
 /* A CPU model: a bit for each enum guest_feature (socle/guest/cpuid_model.h). */
@@ -88,6 +96,8 @@ struct vm_settings {
 	bool rng;	     /* has an entropy device */
 	struct vm_disk disks[VM_DISKS_MAX];
 	unsigned disk_count;
+	struct vm_net nets[VM_NETS_MAX];
+	unsigned net_count;
 	bool pmu;	  /* performance counters, on CPUs of its own */
 	bool test_device; /* port 0xe4, by which a test guest has its own pages moved */
 	enum vm_on_exit on_exit;

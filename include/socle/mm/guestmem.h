@@ -44,6 +44,9 @@ enum guest_move {
  *  - Who takes a page away holds no lock that a CPU in the VM may wait for on its way to the next
  *    entry: vm.chips above all.
  *
+ *  - A CPU that is not in the VM may use its memory between guest_mem_visit() and
+ *    guest_mem_leave(). flush() also waits until guest_mem_visited() is false for each.
+ *
  * Nobody waits long: while it waits for others, a moved page is absent to the guests, whose vCPUs
  * fault and retry through the entry, but the hypervisor may use it, whereby a CPU takes back that
  * it has seen the epoch, and flush() is called again. Only during the copy of 4 KiB must it wait.
@@ -59,6 +62,7 @@ struct guest_mem {
 	uint32_t move;		      /* enum guest_move; whoever changes it from NONE owns it */
 	bool touched;		      /* the hypervisor used the page that is being moved */
 	uint64_t seen[CPU_MAX];	      /* by CPU: the epoch that it follows; 0: flush first */
+	uint64_t visit[CPU_MAX];      /* by CPU: the epoch of its visit; 0: it is on none */
 };
 
 /*
@@ -93,6 +97,32 @@ static __always_inline bool guest_mem_seen_by(const struct guest_mem *mem, unsig
 	return __atomic_load_n(&mem->seen[cpu], __ATOMIC_SEQ_CST) >= guest_mem_epoch(mem);
 }
 
+/*
+ * This CPU, which need not be in the VM, is about to use its memory on behalf of somebody else,
+ * such as a guest that sends a frame to it. The caller has seen to it that the space is not closed
+ * meanwhile. Until it leaves it takes no lock that whoever moves a page may hold, and waits for
+ * nobody.
+ */
+static inline void guest_mem_visit(struct guest_mem *mem)
+{
+	/* A full barrier: either who freezes a page sees the visit, or we see the page frozen. */
+	(void)__atomic_exchange_n(&mem->visit[cpu_index()], guest_mem_epoch(mem), __ATOMIC_SEQ_CST);
+}
+
+/* It holds no pointers into the space any more. */
+static inline void guest_mem_leave(struct guest_mem *mem)
+{
+	__atomic_store_n(&mem->visit[cpu_index()], 0, __ATOMIC_RELEASE);
+}
+
+/* May @cpu, on a visit, still use what was taken away? For flush(). */
+static inline bool guest_mem_visited(const struct guest_mem *mem, unsigned cpu)
+{
+	uint64_t epoch = __atomic_load_n(&mem->visit[cpu], __ATOMIC_SEQ_CST);
+
+	return epoch && epoch < guest_mem_epoch(mem);
+}
+
 /* Something was taken out of mem->pt: the epoch changes. Waits for none, and asks none. */
 void guest_mem_changed(struct guest_mem *mem);
 
@@ -109,7 +139,7 @@ status_t __must_check guest_populate(struct guest_mem *mem, uint64_t gpa);
 /*
  * Host pointer to the byte at @gpa, valid up to the end of its 4 KiB page and until this CPU calls
  * guest_mem_seen(), guest_replace() or guest_discard(); populates the page. NULL if @gpa is no RAM
- * or memory ran out. On a CPU that is in the VM, or while nobody moves pages.
+ * or memory ran out. On a CPU that is in the VM or visits it, or while nobody moves pages.
  */
 void *guest_ptr(struct guest_mem *mem, uint64_t gpa);
 
