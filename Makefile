@@ -65,8 +65,8 @@ $(B)/platform/dsdt_aml.asm.o: $(B)/platform/dsdt.aml
 # The ISO and its guest.
 iso: $(B)/socle.iso	## build/socle.iso: Socle, GRUB and the guest; boots on BIOS and UEFI
 
-# The kernel, and its modules for virtio: of the same package, or they would not fit.
-MODULES	:= .*/(virtio(_ring|_pci|_pci_(modern|legacy)_dev|-rng|_blk|_console|_net)?|(net_)?failover)\.ko
+# The kernel, and its modules for virtio and sockets: of the same package, or they would not fit.
+MODULES	:= .*/(virtio(_ring|_pci|_pci_(modern|legacy)_dev|-rng|_blk|_console|_net)?|(net_)?failover|(vmw_)?vsock(_virtio_transport(_common)?)?)\.ko
 $(B)/guest/vmlinuz $(B)/guest/modules.tar &:
 	@mkdir -p $(@D)
 	@tools/debfile linux-image-cloud-amd64 './boot/vmlinuz-.*' $(B)/guest/vmlinuz \

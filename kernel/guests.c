@@ -126,6 +126,8 @@ static status_t create_parts(struct vm *vm, struct virtio_console **virtio)
 		status = virtio_blk_add(vm, i);
 	for (unsigned i = 0; !status && i < s->net_count; i++)
 		status = virtio_net_add(vm, i);
+	if (!status && s->vsock_cid)
+		status = virtio_vsock_add(vm);
 	for (unsigned i = 0; !status && i < s->cpus; i++)
 		status = create_vcpu(vm, i, cpuid);
 	/* Room is not given back, so it comes last. */

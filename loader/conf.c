@@ -178,6 +178,7 @@ static void begin_section(struct conf *conf, struct slice line)
 	inside.len--;
 	inside = slice_trim(inside);
 	kind = slice_word(&inside);
+	conf->sections++;
 	if (!slice_is(kind, "vm")) {
 		conf_error(conf, "unknown section \"%.*s\", write [vm NAME]", SHOW(kind));
 		return;
@@ -273,6 +274,7 @@ status_t conf_parse(struct conf *conf, const char *text, size_t len)
 {
 	conf->vm_count = conf->errors = conf->line = 0;
 	conf->pool_used = 0;
+	conf->sections = 0;
 	conf->vm = NULL;
 	conf->skipping = conf->broken = false;
 
@@ -292,5 +294,6 @@ status_t conf_parse(struct conf *conf, const char *text, size_t len)
 	}
 	end_section(conf);
 	check_all_alone(conf);
+	conf_check_cids(conf);
 	return conf->errors ? -S_INVAL : 0;
 }

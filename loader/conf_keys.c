@@ -276,6 +276,8 @@ const struct conf_key conf_keys[] = {
 	{.name = "net", .set = conf_set_net, .repeatable = true,
 	 .expects = "the name of a network, at most 15 letters, digits, \"-\" or \"_\", and perhaps "
 		    "\"mac\" and an address such as 02:00:00:00:00:01"},
+	{.name = "vsock", .set = conf_set_vsock, .repeatable = true,
+	 .expects = "global, or local:GROUP (1 to 15 bytes), and perhaps \"cid\" and a number"},
 	{.name = "test-device", .set = set_test_device,
 	 .expects = "yes or no"},
 	{.name = "pmu", .set = set_pmu,
@@ -289,6 +291,6 @@ const struct conf_key conf_keys[] = {
 const unsigned conf_key_count = ARRAY_SIZE(conf_keys);
 
 _Static_assert(VM_PATH_MAX == 64 && VM_CMDLINE_MAX == 2048 && VM_MAX_VCPUS == 64 &&
-		       VM_WEIGHT_MAX == 65535 && HOST_CPUS == 64,
+		       VM_WEIGHT_MAX == 65535 && HOST_CPUS == 64 && VM_GROUP_MAX == 16,
 	       "the texts in conf_keys[] give these limits");
 _Static_assert(ARRAY_SIZE(conf_keys) <= 32, "conf.seen has a bit for each key");

@@ -57,6 +57,10 @@ bool conf_set_net(struct conf *conf, struct slice value);
 /* The value of `msr`: a line of the filter (conf_msr.c). */
 bool conf_set_msr(struct conf *conf, struct slice value);
 
+/* The value of `vsock`, and a look at all of them for two with one CID (conf_vsock.c). */
+bool conf_set_vsock(struct conf *conf, struct slice value);
+void conf_check_cids(struct conf *conf);
+
 /*
  * A key of a section. @set stores the value, which is not empty unless @may_be_empty, in @conf->vm;
  * it returns false if the value is not what @expects says, and reports other errors itself.

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../../lib/format.c"
+#include "../../lib/status.c"
 #include "../../lib/string.c"
 #include "../unit/cpuid_mock.h"
 #include "../../loader/conf.c"
@@ -12,6 +13,7 @@
 #include "../../loader/conf_msr.c"
 #include "../../loader/conf_net.c"
 #include "../../loader/conf_text.c"
+#include "../../loader/conf_vsock.c"
 
 const struct boot_module *boot_module_find(const char *name)
 {
@@ -59,6 +61,9 @@ static void check_vm(const struct conf *conf, const struct vm_settings *vm)
 	    vm->cap > 100 * vm->cpus || !cpu_model_has(&vm->cpu, GUEST_lm))
 		abort();
 	check_filter(&vm->msr);
+	if ((vm->vsock_cid && vm->vsock_cid < 3) || vm->vsock_cid == UINT32_MAX ||
+	    strlen(vm->vsock_group) >= VM_GROUP_MAX)
+		abort();
 	for (unsigned i = 0; i < vm->module_count; i++) {
 		const char *string = vm->modules[i].string;
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "../../lib/format.c"
+#include "../../lib/status.c"
 #include "../../lib/string.c"
 #include "cpuid_mock.h"
 #include "../../loader/conf.c"
@@ -18,6 +19,7 @@
 #include "../../loader/conf_msr.c"
 #include "../../loader/conf_net.c"
 #include "../../loader/conf_text.c"
+#include "../../loader/conf_vsock.c"
 
 const struct boot_module *boot_module_find(const char *name)
 {
@@ -272,10 +274,10 @@ static void test_bad_lines(void **state)
 		{"debugexit = 1", "unknown key \"debugexit\", did you mean \"debug-exit\"?"},
 		{"colour = 1", "unknown key \"colour\", the keys are: kernel, initrd, module, "
 			       "cmdline, memory, cpus, cpu, weight, cap, cpuset, console, autostart, "
-			       "debug-exit, on-exit, rng, disk, net, test-device, pmu, msr"},
+			       "debug-exit, on-exit, rng, disk, net, vsock, test-device, pmu, msr"},
 		{"x = 1", "unknown key \"x\", the keys are: kernel, initrd, module, cmdline, "
 			  "memory, cpus, cpu, weight, cap, cpuset, console, autostart, debug-exit, "
-			  "on-exit, rng, disk, net, test-device, pmu, msr"},
+			  "on-exit, rng, disk, net, vsock, test-device, pmu, msr"},
 		{"memory 1G", "\"memory 1G\" is no setting, write KEY = VALUE"},
 		{"= 1G", "\"= 1G\" is no setting, write KEY = VALUE"},
 		{"memory =", "\"memory\" has no value, it must be a multiple of 1M from 1M to "
@@ -623,6 +625,80 @@ static void test_odd_texts(void **state)
 	assert_int_equal(message_count, CONF_MESSAGES_MAX + 1);
 }
 
+/* Who is given which address, and which group. */
+static void test_vsock(void **state)
+{
+	struct conf conf = parse("[vm a]\nkernel = k\nvsock = global\n"
+				 "[vm broken]\nvsock = global\n" /* no kernel, but a number */
+				 "[vm b]\nkernel = k\n"
+				 "[vm c]\nkernel = k\nvsock = local:123456789-12345\n"
+				 "[vm d]\nkernel = k\nvsock = local:x cid 0xfffffffe\n"
+				 "vsock = local:x  cid 4294967294\n"
+				 "[vm e]\nkernel = k\nvsock = global cid 3000\n");
+
+	(void)state;
+	assert_int_equal(conf.vm_count, 5);
+	assert_int_equal(message_count, 1);
+	assert_int_equal(vms[0].vsock_cid, 3);
+	assert_string_equal(vms[0].vsock_group, "");
+	assert_int_equal(vms[1].vsock_cid, 0);
+	assert_int_equal(vms[2].vsock_cid, 6);
+	assert_string_equal(vms[2].vsock_group, "123456789-12345");
+	assert_int_equal(vms[3].vsock_cid, 0xfffffffe);
+	assert_string_equal(vms[3].vsock_group, "x");
+	assert_int_equal(vms[4].vsock_cid, 3000);
+}
+
+static void test_bad_vsock(void **state)
+{
+	static const char expects[] = "it must be global, or local:GROUP (1 to 15 bytes), and "
+				      "perhaps \"cid\" and a number";
+	static const char *const values[] = {
+		"yes", "local", "local:", "local:1234567890123456", "globally", "global 5",
+		"global cid", "global cid x", "global cid 5 6", "global cid -1", "local: x"};
+	static const char *const reserved[] = {"0", "1", "2", "4294967295", "0x100000003"};
+	char text[128], message[CONF_MESSAGE_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		snprintf(text, sizeof(text), "[vm a]\nkernel = k\nvsock = %s\n", values[i]);
+		snprintf(message, sizeof(message), "socle.conf:3: \"vsock\" is \"%s\", %s",
+			 values[i], expects);
+		assert_int_equal(parse(text).vm_count, 0);
+		assert_int_equal(message_count, 1);
+		assert_string_equal(messages[0], message);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(reserved); i++) {
+		snprintf(text, sizeof(text), "[vm a]\nkernel = k\nvsock = global cid %s\n",
+			 reserved[i]);
+		snprintf(message, sizeof(message),
+			 "socle.conf:3: the cid of \"vsock\" is %llu, it must be from 3 to 4294967294: "
+			 "others are reserved",
+			 strtoull(reserved[i], NULL, 0));
+		assert_int_equal(parse(text).vm_count, 0);
+		assert_int_equal(message_count, 1);
+		assert_string_equal(messages[0], message);
+	}
+	/* Written once: what differs is refused, be it the group or the address. */
+	assert_int_equal(parse("[vm a]\nkernel = k\nvsock = local:x\nvsock = local:y\n").vm_count, 0);
+	assert_string_equal(messages[0], "socle.conf:4: \"vsock\" is local:x cid 3 already and cannot be "
+					 "changed: busy");
+	assert_int_equal(parse("[vm a]\nkernel = k\nvsock = global\nvsock = global cid 9\n").vm_count,
+			 0);
+	assert_string_equal(messages[0], "socle.conf:4: \"vsock\" is global cid 3 already and cannot be "
+					 "changed: busy");
+	/* Two with one address, one of them by its number. */
+	assert_int_equal(parse("[vm a]\nkernel = k\nvsock = global cid 4\n\n"
+			       "[vm b]\nkernel = k\nvsock = local:x\n[vm c]\nkernel = k\n"
+			       "vsock = global\n")
+				 .vm_count,
+			 2);
+	assert_int_equal(message_count, 1);
+	assert_string_equal(messages[0], "socle.conf:5: [vm b] has the vsock cid 4 of [vm a], give one "
+					 "another by \"cid N\"");
+	assert_string_equal(vms[1].name, "c");
+}
+
 /* The user's guide explains every key. */
 static void test_documented(void **state)
 {
@@ -648,7 +724,8 @@ int main(void)
 		cmocka_unit_test(test_everything),   cmocka_unit_test(test_msr_filter),
 		cmocka_unit_test(test_bad_lines),
 		cmocka_unit_test(test_scheduling),   cmocka_unit_test(test_bad_sections),
-		cmocka_unit_test(test_counters),
+		cmocka_unit_test(test_counters),     cmocka_unit_test(test_vsock),
+		cmocka_unit_test(test_bad_vsock),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_odd_texts),    cmocka_unit_test(test_documented),
 	};

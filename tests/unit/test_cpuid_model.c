@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../../lib/format.c"
+#include "../../lib/status.c"
 #include "../../lib/string.c"
 #include "cpuid_mock.h"
 #include "../../loader/conf.c"
@@ -17,6 +18,7 @@
 #include "../../loader/conf_msr.c"
 #include "../../loader/conf_net.c"
 #include "../../loader/conf_text.c"
+#include "../../loader/conf_vsock.c"
 
 const struct msr_policy *msr_find_name(const char *name __unused, size_t len __unused)
 {

@@ -17,6 +17,7 @@ enum lock_level {
 	LOCK_CHIPS,	/* vm.chips: a guest's devices but those and the local APICs */
 	LOCK_STOP,	/* vm.lock: whether and why a VM stops */
 	LOCK_HOST,	/* a device of the machine that Socle drives: its queues */
+	LOCK_VSOCK,	/* the switch of sockets: connections, and who waits for whom */
 	LOCK_RUNQUEUE,	/* the scheduler: a CPU's queue */
 	LOCK_TIMERS,	/* a CPU's timer queue */
 	LOCK_STOCK,	/* a CPU's stock of page frames */

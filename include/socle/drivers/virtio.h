@@ -44,6 +44,9 @@ struct virtio_console_sink {
 	size_t (*get)(struct virtio_console_sink *sink, uint8_t *bytes, size_t len);
 };
 
+/* Adds the socket device, for guests with `vsock = ...`. -S_NOMEM, -S_NOSPC. */
+status_t __must_check virtio_vsock_add(struct vm *vm);
+
 struct virtio_console;
 
 /* Adds the console, for guests with `console = virtio`. -S_NOMEM, -S_NOSPC. */

@@ -18,6 +18,7 @@
 #define VM_WEIGHT_MAX  65535
 #define VM_WEIGHT      256 /* unless configured */
 #define VM_CPU_WORDS   3
+#define VM_GROUP_MAX   16 /* with its final NUL */
 
 /* A file that the boot loader put into memory. */
 struct boot_module {
@@ -98,7 +99,10 @@ struct vm_settings {
 	unsigned disk_count;
 	struct vm_net nets[VM_NETS_MAX];
 	unsigned net_count;
-	bool pmu;	  /* performance counters, on CPUs of its own */
+	uint32_t vsock_cid;		/* its address as a socket's end; 0: no such device */
+	char vsock_group[VM_GROUP_MAX]; /* with whom alone it talks so; empty: with all global ones
+					 */
+	bool pmu;			/* performance counters, on CPUs of its own */
 	bool test_device; /* port 0xe4, by which a test guest has its own pages moved */
 	enum vm_on_exit on_exit;
 	struct vm_msr_filter msr;

@@ -34,6 +34,7 @@ struct conf {
 	unsigned errors;   /* messages there were, shown or not */
 	size_t pool_used;  /* bytes of @pool in use */
 	unsigned line;	   /* the line being parsed, from 1 */
+	unsigned sections; /* headers so far, also those of sections with errors */
 
 	/* The section being parsed. */
 	struct vm_settings *vm; /* NULL: before the first section, or in one with a bad header */
