@@ -154,6 +154,7 @@ static status_t create(struct vm *vm)
 	if (status) {
 		net_ports_remove(vm);
 		board_destroy(vm);
+		virtio_blk_close(vm);
 		return status;
 	}
 	if (console)

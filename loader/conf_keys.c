@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The keys of socle.conf: what each one takes, and where it goes. */
 #include "conf_keys.h"
+#include "socle/drivers/block.h"
 #include "socle/guest/pmu.h"
 #include "socle/string.h"
 
@@ -189,6 +190,30 @@ static bool set_module_disk(struct conf *conf, struct vm_disk *disk, struct slic
 	return true;
 }
 
+/* The rest behind "host": a disk of the machine or one of its partitions, and perhaps "ro". */
+static bool set_host_disk(struct conf *conf, struct vm_disk *disk, struct slice rest)
+{
+	struct slice name = slice_word(&rest);
+	struct block_user place;
+
+	disk->host = true;
+	disk->read_only = slice_is(rest, "ro");
+	if ((rest.len && !disk->read_only) || !name.len ||
+	    !slice_copy(disk->module, VM_PATH_MAX, name))
+		return false;
+	if (block_find(disk->module, &place)) {
+		conf_error(conf,
+			   "the machine has no disk or partition \"%s\", \"disks\" at the "
+			   "prompt shows them",
+			   disk->module);
+		return true;
+	}
+	disk->size = place.sectors * BLOCK_SECTOR;
+	if (place.disk->read_only && !disk->read_only)
+		conf_error(conf, "the disk \"%s\" can only be read, add \"ro\"", disk->module);
+	return true;
+}
+
 static bool set_disk(struct conf *conf, struct slice value)
 {
 	struct slice name = slice_word(&value);
@@ -200,6 +225,8 @@ static bool set_disk(struct conf *conf, struct slice value)
 		return true;
 	}
 	disk = &vm->disks[vm->disk_count++];
+	if (slice_is(name, "host"))
+		return set_host_disk(conf, disk, value);
 	if (!slice_is(name, "memory"))
 		return set_module_disk(conf, disk, name, value);
 	return parse_size(value.s, value.len, &disk->size) && disk->size >= MEMORY_MIN &&
@@ -271,8 +298,9 @@ const struct conf_key conf_keys[] = {
 	{.name = "rng", .set = set_rng,
 	 .expects = "yes or no"},
 	{.name = "disk", .set = set_disk, .repeatable = true,
-	 .expects = "the name of a boot module, and \"ro\" if it is only read; or \"memory\" and a "
-		    "multiple of 1M from 1M to 16G"},
+	 .expects = "the name of a boot module, and \"ro\" if it is only read; \"host\" and a disk "
+		    "or partition such as vda2, likewise; or \"memory\" and a multiple of 1M from "
+		    "1M to 16G"},
 	{.name = "net", .set = conf_set_net, .repeatable = true,
 	 .expects = "the name of a network, at most 15 letters, digits, \"-\" or \"_\", and perhaps "
 		    "\"mac\" and an address such as 02:00:00:00:00:01"},

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The block device (virtio 1.2, 5.2): a disk in memory, whose bytes are copied once. */
-#include <linux/virtio_blk.h>
+/* The block device (virtio 1.2, 5.2), and its disk in memory, whose bytes are copied once. */
 #include <linux/virtio_ids.h>
-#include "device.h"
-#include "disk.h"
+#include "blk.h"
 #include "socle/drivers/virtio.h"
 #include "socle/format.h"
 #include "socle/kernel/log.h"
@@ -12,34 +10,9 @@
 #include "socle/string.h"
 
 enum {
-	SEGMENT_MAX = 8192, /* bytes; a driver keeps to these two, so requests are short */
-	SEGMENTS_MAX = 64,
-	REQUEST_MAX = SEGMENT_MAX * SEGMENTS_MAX,
 	ZERO_MAX = 8192,       /* sectors to be zeroed or discarded at once */
-	TURN_BYTES = MiB,      /* copied or zeroed, before others may have the CPU; a request is
-				  finished */
-	TURN_REQUESTS = 64,
-	QUEUES_MAX = 4,
 	BATCH_US = 100,	       /* requests wait for others, while the driver's vCPU is busy */
 	MASS_STORAGE = 0x018000, /* PCI's class for what is none of the older interfaces */
-};
-
-struct blk {
-	struct virtio_device dev;
-	struct virtio_kind kind;
-	struct virtio_blk_config config;
-	struct disk disk; /* dev.lock */
-	bool read_only;
-	char name[16];
-	char serial[VIRTIO_BLK_ID_BYTES]; /* without NUL if it fills it */
-};
-
-/* A request, as far as its header and where its bytes lie. */
-struct request {
-	struct virtio_blk_outhdr h;
-	uint64_t out, in; /* bytes of data to be read, or to be written before the status */
-	uint64_t written; /* of @in */
-	uint64_t zeroed;  /* bytes of the disk whose pages may have gone */
 };
 
 static bool in_disk(const struct blk *blk, uint64_t sector, uint64_t sectors)
@@ -47,14 +20,15 @@ static bool in_disk(const struct blk *blk, uint64_t sector, uint64_t sectors)
 	return sector <= blk->config.capacity && sectors <= blk->config.capacity - sector;
 }
 
-static bool is_data(const struct blk *blk, const struct request *r, uint64_t len)
+bool blk_is_data(const struct blk *blk, const struct blk_request *r, uint64_t len)
 {
-	return len % SECTOR == 0 && len <= REQUEST_MAX && in_disk(blk, r->h.sector, len / SECTOR);
+	return len % SECTOR == 0 && len <= BLK_REQUEST_MAX &&
+	       in_disk(blk, r->h.sector, len / SECTOR);
 }
 
-static uint8_t read_sectors(struct blk *blk, struct virtio_ring *ring, struct request *r)
+static uint8_t read_sectors(struct blk *blk, struct virtio_ring *ring, struct blk_request *r)
 {
-	if (!is_data(blk, r, r->in))
+	if (!blk_is_data(blk, r, r->in))
 		return VIRTIO_BLK_S_IOERR;
 	for (uint64_t n; r->written < r->in; r->written += n) {
 		const uint8_t *from;
@@ -73,9 +47,9 @@ static uint8_t no_memory(struct blk *blk)
 	return VIRTIO_BLK_S_IOERR;
 }
 
-static uint8_t write_sectors(struct blk *blk, struct virtio_ring *ring, struct request *r)
+static uint8_t write_sectors(struct blk *blk, struct virtio_ring *ring, struct blk_request *r)
 {
-	if (blk->read_only || !is_data(blk, r, r->out))
+	if (blk->read_only || !blk_is_data(blk, r, r->out))
 		return VIRTIO_BLK_S_IOERR;
 	for (uint64_t n, done = 0; done < r->out; done += n) {
 		uint8_t *to;
@@ -91,7 +65,7 @@ static uint8_t write_sectors(struct blk *blk, struct virtio_ring *ring, struct r
 }
 
 /* DISCARD leaves open what is read afterwards: zeroes where that costs nothing, else the old. */
-static uint8_t zero_sectors(struct blk *blk, struct virtio_ring *ring, struct request *r)
+static uint8_t zero_sectors(struct blk *blk, struct virtio_ring *ring, struct blk_request *r)
 {
 	bool discard = r->h.type == VIRTIO_BLK_T_DISCARD;
 	struct virtio_blk_discard_write_zeroes range;
@@ -110,7 +84,7 @@ static uint8_t zero_sectors(struct blk *blk, struct virtio_ring *ring, struct re
 	return VIRTIO_BLK_S_OK;
 }
 
-static uint8_t give_id(struct blk *blk, struct virtio_ring *ring, struct request *r)
+uint8_t blk_give_id(struct blk *blk, struct virtio_ring *ring, struct blk_request *r)
 {
 	if (r->in > sizeof(blk->serial))
 		return VIRTIO_BLK_S_IOERR;
@@ -118,7 +92,7 @@ static uint8_t give_id(struct blk *blk, struct virtio_ring *ring, struct request
 	return r->written == r->in ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
 }
 
-static uint8_t serve(struct blk *blk, struct virtio_ring *ring, struct request *r)
+static uint8_t serve(struct blk *blk, struct virtio_ring *ring, struct blk_request *r)
 {
 	switch (r->h.type) {
 	case VIRTIO_BLK_T_IN:
@@ -128,7 +102,7 @@ static uint8_t serve(struct blk *blk, struct virtio_ring *ring, struct request *
 	case VIRTIO_BLK_T_FLUSH:
 		return VIRTIO_BLK_S_OK; /* nothing is more lasting than memory here */
 	case VIRTIO_BLK_T_GET_ID:
-		return give_id(blk, ring, r);
+		return blk_give_id(blk, ring, r);
 	case VIRTIO_BLK_T_DISCARD:
 	case VIRTIO_BLK_T_WRITE_ZEROES:
 		return zero_sectors(blk, ring, r);
@@ -137,27 +111,40 @@ static uint8_t serve(struct blk *blk, struct virtio_ring *ring, struct request *
 	}
 }
 
+bool blk_begin(struct blk *blk, unsigned queue, struct blk_request *r)
+{
+	const struct virtio_chain *chain = &blk->dev.chain;
+
+	if (!chain->write_bytes || virtio_chain_read(&blk->dev.queue[queue].ring, chain, 0, &r->h,
+						     sizeof(r->h)) != sizeof(r->h)) {
+		virtio_break(&blk->dev, "a request without header or status");
+		return false;
+	}
+	r->out = chain->read_bytes - sizeof(r->h);
+	r->in = chain->write_bytes - 1;
+	r->written = r->zeroed = 0;
+	return true;
+}
+
+void blk_end(struct blk *blk, unsigned queue, struct blk_request *r, uint8_t status)
+{
+	struct virtio_ring *ring = &blk->dev.queue[queue].ring;
+
+	/* The status is the last byte; used.len counts only what is written without a gap. */
+	if (virtio_chain_write(ring, &blk->dev.chain, r->in, &status, 1) && r->written == r->in)
+		r->written++;
+	virtio_push(&blk->dev, queue, (uint32_t)r->written);
+}
+
 /* Serves the request in dev->chain: what of a turn's bytes it took; 0: it is none. */
 static uint64_t serve_chain(struct blk *blk, unsigned queue)
 {
-	struct virtio_ring *ring = &blk->dev.queue[queue].ring;
 	const struct virtio_chain *chain = &blk->dev.chain;
-	struct request r;
-	uint8_t status;
+	struct blk_request r;
 
-	if (!chain->write_bytes ||
-	    virtio_chain_read(ring, chain, 0, &r.h, sizeof(r.h)) != sizeof(r.h)) {
-		virtio_break(&blk->dev, "a request without header or status");
+	if (!blk_begin(blk, queue, &r))
 		return 0;
-	}
-	r.out = chain->read_bytes - sizeof(r.h);
-	r.in = chain->write_bytes - 1;
-	r.written = r.zeroed = 0;
-	status = serve(blk, ring, &r);
-	/* The status is the last byte; used.len counts only what is written without a gap. */
-	if (virtio_chain_write(ring, chain, r.in, &status, 1) && r.written == r.in)
-		r.written++;
-	virtio_push(&blk->dev, queue, (uint32_t)r.written);
+	blk_end(blk, queue, &r, serve(blk, &blk->dev.queue[queue].ring, &r));
 	return chain->read_bytes + chain->write_bytes + r.zeroed;
 }
 
@@ -166,7 +153,7 @@ static bool blk_work(struct virtio_device *dev, unsigned queue)
 	struct blk *blk = container_of(dev, struct blk, dev);
 	uint64_t bytes = 0, took;
 
-	for (unsigned i = 0; i < TURN_REQUESTS && bytes < TURN_BYTES; i++) {
+	for (unsigned i = 0; i < BLK_TURN_REQUESTS && bytes < BLK_TURN_BYTES; i++) {
 		took = virtio_pop(dev, queue) ? serve_chain(blk, queue) : 0;
 		if (!took)
 			return false;
@@ -180,7 +167,7 @@ static void power_on(struct virtio_device *dev)
 	disk_renew(&container_of(dev, struct blk, dev)->disk);
 }
 
-static void describe_blk(struct blk *blk, unsigned queues)
+static void describe_blk(struct blk *blk, uint64_t sectors, unsigned queues, bool host)
 {
 	static const struct virtio_ops ops = {.work = blk_work, .power_on = power_on};
 
@@ -191,22 +178,20 @@ static void describe_blk(struct blk *blk, unsigned queues)
 		.queues = queues,
 		.features = BIT(VIRTIO_BLK_F_SIZE_MAX) | BIT(VIRTIO_BLK_F_SEG_MAX) |
 			    BIT(VIRTIO_BLK_F_BLK_SIZE) | BIT(VIRTIO_BLK_F_FLUSH) |
-			    BIT(VIRTIO_BLK_F_MQ) |
-			    (blk->read_only
-				     ? BIT(VIRTIO_BLK_F_RO)
-				     : BIT(VIRTIO_BLK_F_DISCARD) | BIT(VIRTIO_BLK_F_WRITE_ZEROES)),
+			    BIT(VIRTIO_BLK_F_MQ) | (blk->read_only ? BIT(VIRTIO_BLK_F_RO) : 0),
 		.batch_ns = BATCH_US * NS_PER_US,
-		.ops = &ops,
+		.ops = host ? &blk_host_ops : &ops,
 	};
 	blk->config = (struct virtio_blk_config){
-		.capacity = blk->disk.size / SECTOR,
-		.size_max = SEGMENT_MAX,
-		.seg_max = SEGMENTS_MAX,
+		.capacity = sectors,
+		.size_max = BLK_SEGMENT_MAX,
+		.seg_max = BLK_SEGMENTS_MAX,
 		.blk_size = SECTOR,
 		.num_queues = (uint16_t)queues,
 	};
-	if (blk->read_only)
+	if (blk->read_only || host)
 		return;
+	blk->kind.features |= BIT(VIRTIO_BLK_F_DISCARD) | BIT(VIRTIO_BLK_F_WRITE_ZEROES);
 	blk->config.max_discard_sectors = blk->config.max_write_zeroes_sectors = ZERO_MAX;
 	blk->config.max_discard_seg = blk->config.max_write_zeroes_seg = 1;
 	blk->config.discard_sector_alignment = PAGE_SIZE / SECTOR;
@@ -215,18 +200,28 @@ static void describe_blk(struct blk *blk, unsigned queues)
 
 uint64_t virtio_blk_memory(const struct vm_disk *disk)
 {
-	return disk->read_only ? 0 : disk_most(disk->size);
+	return disk->read_only || disk->host ? 0 : disk_most(disk->size);
+}
+
+static status_t memory_init(struct blk *blk, const struct boot_module *module, uint64_t size)
+{
+	blk->disk.base = module ? module->data : NULL;
+	blk->disk.size = size & ~(uint64_t)(SECTOR - 1);
+	blk->disk.owner = blk->dev.vm->mem.owner;
+	return disk_init(&blk->disk);
 }
 
 status_t virtio_blk_add(struct vm *vm, unsigned index)
 {
 	const struct vm_disk *d = &vm->settings.disks[index];
-	const struct boot_module *module = d->module[0] ? boot_module_find(d->module) : NULL;
+	bool named = d->module[0] && !d->host;
+	const struct boot_module *module = named ? boot_module_find(d->module) : NULL;
 	const char *serial = d->module[0] ? d->module : "memory";
+	unsigned queues = MIN(vm->settings.cpus, (unsigned)BLK_QUEUES_MAX);
 	struct blk *blk;
 	status_t status;
 
-	if (d->module[0] && !module)
+	if (named && !module)
 		return -S_NOENT;
 	blk = pages_alloc(sizeof(*blk), OWNER_VM_CORE);
 	if (!blk)
@@ -234,16 +229,19 @@ status_t virtio_blk_add(struct vm *vm, unsigned index)
 	format(blk->name, sizeof(blk->name), "virtio-blk%u", index);
 	memcpy(blk->serial, serial, MIN(strlen(serial), sizeof(blk->serial)));
 	blk->read_only = d->read_only;
-	blk->disk.base = module ? module->data : NULL;
-	blk->disk.size = d->size & ~(uint64_t)(SECTOR - 1);
-	blk->disk.owner = vm->mem.owner;
-	status = disk_init(&blk->disk);
+	blk->dev.vm = vm;
+	status =
+		d->host ? blk_host_init(blk, d->module, queues) : memory_init(blk, module, d->size);
 	if (status)
 		return status;
-	describe_blk(blk, MIN(vm->settings.cpus, (unsigned)QUEUES_MAX));
+	describe_blk(blk, d->host ? blk->user.sectors : blk->disk.size / SECTOR, queues, d->host);
 	blk->dev.kind = &blk->kind;
-	blk->dev.vm = vm;
 	blk->dev.config = (uint8_t *)&blk->config;
 	blk->dev.config_size = sizeof(blk->config);
 	return virtio_pci_add(&blk->dev);
+}
+
+void virtio_blk_close(struct vm *vm)
+{
+	block_close(vm->settings.name);
 }

@@ -15,6 +15,14 @@
 #include "../../loader/conf_text.c"
 #include "../../loader/conf_vsock.c"
 
+status_t block_find(const char *name, struct block_user *user)
+{
+	static struct block_disk disk = {.read_only = true};
+
+	*user = (struct block_user){.disk = &disk, .sectors = 100};
+	return name[0] == 'x' ? -S_NOENT : 0;
+}
+
 const struct boot_module *boot_module_find(const char *name)
 {
 	static const struct boot_module module;

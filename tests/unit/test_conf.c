@@ -30,6 +30,17 @@ const struct boot_module *boot_module_find(const char *name)
 	return strncmp(name, "gone", 4) == 0 ? NULL : &module;
 }
 
+/* The machine's disks: vda can be written, vdb not. */
+status_t block_find(const char *name, struct block_user *user)
+{
+	static struct block_disk disks[] = {{.read_only = false}, {.read_only = true}};
+
+	if (strcmp(name, "vda2") != 0 && strcmp(name, "vdb") != 0)
+		return -S_NOENT;
+	*user = (struct block_user){.disk = &disks[name[2] - 'a'], .first = 2048, .sectors = 4096};
+	return 0;
+}
+
 /* Names of MSRs. */
 const struct msr_policy *msr_find_name(const char *name, size_t len)
 {
@@ -107,6 +118,8 @@ static void test_everything(void **state)
 				 "disk = memory 16G\n"
 				 "disk =  image\t ro\n"
 				 "disk = other\n"
+				 "disk = host  vda2\n"
+				 "disk = host vdb ro\n"
 				 "net = lan0\n"
 				 "net =  A-_345678901234\t mac  fE:dc:BA:98:76:54\n"
 				 "net = lan0 mac 00:00:00:00:00:01\n"
@@ -137,7 +150,7 @@ static void test_everything(void **state)
 	assert_int_equal(vms[0].on_exit, VM_ON_EXIT_POWEROFF);
 	assert_int_equal(vms[0].line, 4);
 	assert_int_equal(vms[0].module_count, 0);
-	assert_int_equal(vms[0].disk_count, 3);
+	assert_int_equal(vms[0].disk_count, 5);
 	assert_string_equal(vms[0].disks[0].module, "");
 	assert_int_equal(vms[0].disks[0].size, 16 * GiB);
 	assert_false(vms[0].disks[0].read_only);
@@ -145,7 +158,12 @@ static void test_everything(void **state)
 	assert_int_equal(vms[0].disks[1].size, 3 * MiB + 5);
 	assert_true(vms[0].disks[1].read_only);
 	assert_string_equal(vms[0].disks[2].module, "other");
-	assert_false(vms[0].disks[2].read_only);
+	assert_false(vms[0].disks[2].read_only || vms[0].disks[2].host);
+	assert_string_equal(vms[0].disks[3].module, "vda2");
+	assert_int_equal(vms[0].disks[3].size, 2 * MiB);
+	assert_true(vms[0].disks[3].host && !vms[0].disks[3].read_only);
+	assert_string_equal(vms[0].disks[4].module, "vdb");
+	assert_true(vms[0].disks[4].host && vms[0].disks[4].read_only);
 	assert_int_equal(vms[0].net_count, 3);
 	assert_string_equal(vms[0].nets[0].network, "lan0");
 	assert_memory_equal(vms[0].nets[0].mac, "\0\0\0\0\0\0", 6);
@@ -239,9 +257,9 @@ static void test_msr_filter(void **state)
 	"the name of a network, at most 15 letters, digits, \"-\" or \"_\", and perhaps \"mac\" " \
 	"and "                                                                                    \
 	"an address such as 02:00:00:00:00:01"
-#define DISK                                                                                      \
-	"the name of a boot module, and \"ro\" if it is only read; or \"memory\" and a multiple " \
-	"of 1M from 1M to 16G"
+#define DISK                                                                                \
+	"the name of a boot module, and \"ro\" if it is only read; \"host\" and a disk or " \
+	"partition such as vda2, likewise; or \"memory\" and a multiple of 1M from 1M to 16G"
 #define CPUSET "all, or CPU numbers and ranges up to 63, such as 0-3,5"
 
 /* A line that is wrong in the section of one guest, and the message for it. */
@@ -331,6 +349,12 @@ static void test_bad_lines(void **state)
 		{"disk = image ro ro", "\"disk\" is \"image ro ro\", it must be " DISK},
 		{"disk = gone ro", "there is no boot module \"gone\", add \"module2 FILE gone\" to "
 				   "grub.cfg"},
+		{"disk = host", "\"disk\" is \"host\", it must be " DISK},
+		{"disk = host vda2 rw", "\"disk\" is \"host vda2 rw\", it must be " DISK},
+		{"disk = host vda2 ro ro", "\"disk\" is \"host vda2 ro ro\", it must be " DISK},
+		{"disk = host vda3", "the machine has no disk or partition \"vda3\", \"disks\" at the "
+				     "prompt shows them"},
+		{"disk = host vdb", "the disk \"vdb\" can only be read, add \"ro\""},
 		{"disk = tiny.img",
 		 "the boot module \"tiny.img\" must have 512 bytes to 16G to be a disk"},
 		{"net = 1234567890123456", "\"net\" is \"1234567890123456\", it must be " NET},

@@ -39,6 +39,18 @@ const struct boot_module *boot_module_find(const char *name)
 	return strcmp(name, module.name) ? NULL : &module;
 }
 
+/* Disks of the machine: tests/unit/test_blk_host.c. */
+const struct virtio_ops blk_host_ops;
+
+status_t blk_host_init(struct blk *b __unused, const char *name __unused, unsigned queues __unused)
+{
+	return -S_NOENT;
+}
+
+void block_close(const char *who __unused)
+{
+}
+
 void virtio_pci_interrupt(struct virtio_device *dev __unused, uint16_t vector __unused,
 			  enum virtio_isr isr __unused)
 {
@@ -184,7 +196,7 @@ static void make(const struct vm_disk *d)
 }
 
 static const struct vm_disk image = {.module = "image", .size = sizeof(module_bytes)},
-			    image_ro = {"image", sizeof(module_bytes), true},
+			    image_ro = {"image", sizeof(module_bytes), true, false},
 			    memory = {.size = 4 * MiB};
 
 static int setup(void **state __unused)
@@ -274,7 +286,7 @@ static void describes_itself(void **state __unused)
 	assert_int_equal(c->num_queues, 4);
 	assert_int_equal(blk->dev.kind->queues, 4);
 	assert_int_equal(c->blk_size, 512);
-	assert_int_equal(c->size_max * c->seg_max, REQUEST_MAX);
+	assert_int_equal(c->size_max * c->seg_max, BLK_REQUEST_MAX);
 	assert_string_equal(blk->dev.kind->name, "virtio-blk1");
 	assert_false(blk->dev.kind->features & BIT(VIRTIO_BLK_F_RO));
 	assert_int_equal(request(VIRTIO_BLK_T_GET_ID, 0, 20), 0);
@@ -638,14 +650,14 @@ static void turns(void **state __unused)
 	((struct vring_avail *)at(AT_TABLE))->idx = 100;
 	spin_lock(&blk->dev.lock);
 	assert_true(blk_work(&blk->dev, 0));
-	assert_int_equal(used_ring()->idx, TURN_REQUESTS);
+	assert_int_equal(used_ring()->idx, BLK_TURN_REQUESTS);
 	assert_false(blk_work(&blk->dev, 0));
 	assert_int_equal(used_ring()->idx, 100);
 	describe(1, AT_BYTES, 0x1f000 + 1, VRING_DESC_F_WRITE, 0);
 	((struct vring_avail *)at(AT_TABLE))->idx = 150;
 	assert_true(blk_work(&blk->dev, 0));
 	n = used_ring()->idx - 100;
-	assert_in_range(n, TURN_BYTES / 0x1f000, TURN_BYTES / 0x1f000 + 1);
+	assert_in_range(n, BLK_TURN_BYTES / 0x1f000, BLK_TURN_BYTES / 0x1f000 + 1);
 	while (blk_work(&blk->dev, 0))
 		;
 	/* Few bytes ask for many pages to be given back: one such request for a turn. */

@@ -14,12 +14,15 @@ status_t __must_check virtio_rng_add(struct vm *vm);
 
 /*
  * Adds the block device that is number @index of @vm's disks. -S_NOMEM, -S_NOSPC; -S_NOENT: its
- * module is not there.
+ * module, or the machine's disk, is not there; -S_BUSY: another VM has that disk.
  */
 status_t __must_check virtio_blk_add(struct vm *vm, unsigned index);
 
 /* The most memory that @disk takes while its guest runs, in bytes: all that can be written. */
 uint64_t virtio_blk_memory(const struct vm_disk *disk);
+
+/* @vm, which never ran, has none of the machine's disks any more: its creation failed. */
+void virtio_blk_close(struct vm *vm);
 
 /*
  * Adds the network device that is number @index of @vm's, and connects it to its network; if the VM

@@ -43,9 +43,10 @@ struct vm_module {
 
 /* A block device of the guest: `disk = NAME`. */
 struct vm_disk {
-	char module[VM_PATH_MAX]; /* a boot module's name; empty: memory */
+	char module[VM_PATH_MAX]; /* a boot module's name, or with @host "vda2"; empty: memory */
 	uint64_t size;		  /* bytes */
 	bool read_only;
+	bool host; /* a disk or a partition of the machine's */
 };
 
 /* A network device of the guest: `net = NAME`. */
