@@ -12,7 +12,10 @@
 			abort(); \
 	} while (0)
 
-/* The input: the shape of the ring, memory at its start, then steps. */
+/*
+ * The input: the shape of the ring, memory at its start, then steps. tests/fuzz/corpus has one for
+ * each kind of ring and of fault, by which random ones come further.
+ */
 struct input {
 	uint8_t size_log; /* low bits: of the queue; high bits: features, attack */
 	uint8_t desc[8 * 16];
