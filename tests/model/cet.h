@@ -3,48 +3,9 @@
 #ifndef TESTS_MODEL_CET_H
 #define TESTS_MODEL_CET_H
 
-/* Extended state is another test's: a CPU without XSAVE, whose registers nobody looks at. */
-#define SOCLE_CPU_XSTATE_H
-enum { XSTATE_BV = 512, XCOMP_BV = 520, XSTATE_HEADER_END = 576 };
-#define XCOMP_BV_COMPACTED    BIT(63)
-#define fxsave(area)	      ((void)(area))
-#define fxrstor(area)	      ((void)(area))
-#define xsave(area, which)    ((void)(area), (void)(which))
-#define xsaveopt(area, which) ((void)(area), (void)(which))
-#define xsaves(area, which)   ((void)(area), (void)(which))
-#define xrstor(area, which)   ((void)(area), (void)(which))
-#define xrstors(area, which)  ((void)(area), (void)(which))
-#define rdpkru()	      0u
-#define breakpoints_read(dr)  ((void)(dr))
-#define breakpoints_write(dr) ((void)(dr))
-#define xgetbv(index)	      ((void)(index), 0ull)
-#define xsetbv(index, value)  ((void)(index), (void)(value))
-#define cr0_read()	      0ull
-#define cr0_write(value)      ((void)(value))
-#define cr4_write(value)      ((void)(value))
-#ifndef cr4_read
-#define cr4_read() 0ull
-#endif
-
-#include "../unit/panic_mock.h"
-#include "../unit/pmu_mock.h"
 #include "no_spec_ctrl.h"
-#include "pages.h"
-#include "socle/guest/cpuid.h"
+#include "context_room.h"
 #include "../../arch/x86/guest/cet.c"
-#include "../../arch/x86/guest/context.c"
-#include "../../arch/x86/guest/msr.c"
-#include "../../arch/x86/guest/msr_filter.c"
-#include "../../arch/x86/guest/msr_model.c"
-
-uintptr_t test_memory;
-struct cpu_info cpu_info;
-struct lbr_offer lbr_offer;
-
-static __unused struct cpuid model_cpuid(uint32_t leaf __unused, uint32_t subleaf __unused)
-{
-	return (struct cpuid){0};
-}
 
 /* The features that matter here, by the bits that rows of the MSR table name. */
 bool cpuid_guest_bit(const struct guest_cpuid *t, uint32_t leaf, unsigned reg, unsigned bit)
@@ -52,16 +13,6 @@ bool cpuid_guest_bit(const struct guest_cpuid *t, uint32_t leaf, unsigned reg, u
 	if (leaf == 7 && reg == REG_ECX && bit == 7)
 		return cpuid_guest_has(t, GUEST_shstk);
 	return leaf == 7 && reg == REG_EDX && bit == 20 && cpuid_guest_has(t, GUEST_ibt);
-}
-
-uint32_t cpuid_guest_xsave_size(const struct guest_cpuid *t __unused, uint64_t which __unused,
-				bool compact __unused)
-{
-	return FXSAVE_SIZE;
-}
-
-void cpu_model_withhold(enum guest_feature f __unused)
-{
 }
 
 enum { GUESTS = 4, ROUNDS = 60000, NO_CPU = -1 };

@@ -9,37 +9,17 @@
 #include "../unit/panic_mock.h"
 #include "no_spec_ctrl.h"
 #include "svm.h"
-#include "pages.h"
+#include "pmu_room.h"
 #include "socle/guest/lbr.h"
-#include "socle/guest/pmu.h"
-
-static void model_interrupts(void);
-static void model_probe_loop(uint64_t rounds);
-#define interrupts_take() model_interrupts()
-#define pmu_loop(rounds)  model_probe_loop(rounds)
-
-#include "../../lib/format.c"
-#include "../../arch/x86/guest/msr.c"
-#include "../../arch/x86/guest/msr_filter.c"
-#include "../../arch/x86/guest/msr_model.c"
-#include "../../arch/x86/guest/pmu.c"
 #include "../../arch/x86/svm/pmu.c"
 #include "../../arch/x86/svm/maps.c"
 #include "guest_counters.h"
 
-uintptr_t test_memory;
-struct cpu_info cpu_info;
 struct lbr_offer lbr_offer;
 static const struct vendor svm;
 const struct vendor *vendor = &svm;
 
 static struct guest_cpuid all_features;
-
-bool cpuid_guest_bit(const struct guest_cpuid *t __unused, uint32_t leaf __unused,
-		     unsigned reg __unused, unsigned bit __unused)
-{
-	return true;
-}
 
 static struct cpuid model_cpuid(uint32_t leaf, uint32_t subleaf __unused)
 {
@@ -53,12 +33,6 @@ static struct cpuid model_cpuid(uint32_t leaf, uint32_t subleaf __unused)
 	default:
 		return (struct cpuid){0};
 	}
-}
-
-static void model_probe_loop(uint64_t rounds)
-{
-	for (uint64_t i = 0; i < 2 * rounds; i++)
-		model_instruction(&model_cpu()->counters, false);
 }
 
 static struct room {

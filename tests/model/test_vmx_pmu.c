@@ -9,26 +9,12 @@
 #include "../unit/panic_mock.h"
 #include "no_spec_ctrl.h"
 #include "vmx.h"
-#include "pages.h"
-#include "socle/guest/pmu.h"
-
-static void model_interrupts(void);
-static void model_probe_loop(uint64_t rounds);
-#define interrupts_take() model_interrupts()
-#define pmu_loop(rounds)  model_probe_loop(rounds)
-
-#include "../../lib/format.c"
-#include "../../arch/x86/guest/msr.c"
-#include "../../arch/x86/guest/msr_filter.c"
-#include "../../arch/x86/guest/msr_model.c"
+#include "pmu_room.h"
 #include "../../arch/x86/guest/debugctl.c"
-#include "../../arch/x86/guest/pmu.c"
 #include "../../arch/x86/vmx/pmu.c"
 #include "../../arch/x86/vmx/maps.c"
 #include "guest_counters.h"
 
-uintptr_t test_memory;
-struct cpu_info cpu_info;
 struct vmx_caps vmx_caps;
 
 static uint64_t debugctl; /* of the vCPU that is told of an overflow */
@@ -41,14 +27,8 @@ static void load(struct x86_vcpu *v, uint32_t groups __unused)
 static const struct vendor vmx = {.load = load};
 const struct vendor *vendor = &vmx;
 
-/* No features of AMD's; of Intel's all that a row of the table may need. */
+/* No features of AMD's. */
 static const struct guest_cpuid no_features;
-
-bool cpuid_guest_bit(const struct guest_cpuid *t __unused, uint32_t leaf __unused,
-		     unsigned reg __unused, unsigned bit __unused)
-{
-	return true;
-}
 
 bool vmx_lbr_direct(uint32_t index __unused)
 {
@@ -65,12 +45,6 @@ static struct cpuid leaf_a;
 static struct cpuid model_cpuid(uint32_t leaf, uint32_t subleaf __unused)
 {
 	return leaf == 0 ? (struct cpuid){.eax = 0x1c} : leaf == 0xa ? leaf_a : (struct cpuid){0};
-}
-
-static void model_probe_loop(uint64_t rounds)
-{
-	for (uint64_t i = 0; i < 2 * rounds; i++)
-		model_instruction(&model_cpu()->counters, false);
 }
 
 static struct room {
