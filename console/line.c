@@ -211,19 +211,10 @@ static enum line_event enter(struct line_editor *e)
 	return LINE_ENTER;
 }
 
-static enum line_event control_input(struct line_editor *e, uint8_t byte)
+/* Control characters that edit the line, by their codes. */
+static void edit(struct line_editor *e, uint8_t byte)
 {
 	switch (byte) {
-	case '\r':
-		e->after_cr = true;
-		return enter(e);
-	case '\n':
-		return enter(e);
-	case '\t':
-		return LINE_TAB;
-	case CTRL('C'):
-		tty_write("^C\r\n", 4);
-		return LINE_CANCEL;
 	case CTRL('A'):
 		move_to(e, 0);
 		break;
@@ -246,10 +237,6 @@ static enum line_event control_input(struct line_editor *e, uint8_t byte)
 	case CTRL('K'):
 		erase(e, e->cursor, e->len);
 		break;
-	case CTRL('L'):
-		tty_write("\r\n", 2);
-		line_show(e);
-		break;
 	case CTRL('N'):
 		newer(e);
 		break;
@@ -265,14 +252,37 @@ static enum line_event control_input(struct line_editor *e, uint8_t byte)
 	case CTRL('W'):
 		erase_word(e);
 		break;
-	case KEY_ESC:
-		e->escape = ESCAPE_START;
-		e->escape_len = 0;
-		break;
 	default: /* noise: harmless before a line, but within it the line is not what was meant */
 		if (e->len)
 			e->garbled = true;
 		beep();
+		break;
+	}
+}
+
+static enum line_event control_input(struct line_editor *e, uint8_t byte)
+{
+	switch (byte) {
+	case '\r':
+		e->after_cr = true;
+		return enter(e);
+	case '\n':
+		return enter(e);
+	case '\t':
+		return LINE_TAB;
+	case CTRL('C'):
+		tty_write("^C\r\n", 4);
+		return LINE_CANCEL;
+	case CTRL('L'):
+		tty_write("\r\n", 2);
+		line_show(e);
+		break;
+	case KEY_ESC:
+		e->escape = ESCAPE_START;
+		e->escape_len = 0;
+		break;
+	default:
+		edit(e, byte);
 		break;
 	}
 	return LINE_EDITED;
