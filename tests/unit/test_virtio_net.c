@@ -70,8 +70,10 @@ void virtio_pci_interrupt(struct virtio_device *d, uint16_t vector, enum virtio_
 		__atomic_add_fetch(&interrupts[n == dev[1]][vector], 1, __ATOMIC_RELAXED);
 }
 
-void virtio_pci_quiet(struct virtio_device *d __unused)
+/* At the end of a reset: nobody may be sending to it. */
+void virtio_pci_quiet(struct virtio_device *d)
 {
+	CHECK(d->lock.held && container_of(d, struct net_device, dev)->receive.held);
 }
 
 void vm_log(struct vm *to __unused, enum log_level level __unused, const char *fmt __unused, ...)
