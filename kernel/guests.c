@@ -23,6 +23,7 @@
 #include "socle/platform/lapic.h"
 #include "socle/platform/testdev.h"
 #include "socle/stats.h"
+#include "uplink.h"
 
 enum {
 	POOL_SIZE = 16384,
@@ -305,6 +306,8 @@ void guests_create(void)
 	if (conf_parse(&conf, (const char *)text->data, text->size))
 		log_error("%s: %u errors; the guests that are right go on", CONF_NAME, conf.errors);
 	create_all(&conf);
+	for (unsigned i = 0; i < conf.network_count; i++)
+		uplink_create(conf.networks[i].name, conf.networks[i].uplink);
 	pages_free(conf.vms, vms_size, OWNER_CORE);
 	for (struct vm *vm = vm_next(NULL); vm; vm = vm_next(vm)) {
 		/* The reason was logged. */

@@ -7,28 +7,40 @@
 
 #define MEMORY_DEFAULT (256 * MiB)
 
-static void unknown_key(struct conf *conf, struct slice key)
+/* Of the kind of section that is being parsed. */
+struct keys {
+	const struct conf_key *key;
+	unsigned count;
+};
+
+static struct keys keys_of(const struct conf *conf)
+{
+	return conf->vm ? (struct keys){conf_keys, conf_key_count}
+			: (struct keys){conf_network_keys, conf_network_key_count};
+}
+
+static void unknown_key(struct conf *conf, struct slice key, struct keys keys)
 {
 	unsigned best = TYPO_DISTANCE;
 	const char *nearest = NULL;
 	char list[160];
 	size_t used = 0;
 
-	for (size_t i = 0; i < conf_key_count; i++) {
-		unsigned distance = slice_distance(key, conf_keys[i].name);
+	for (size_t i = 0; i < keys.count; i++) {
+		unsigned distance = slice_distance(key, keys.key[i].name);
 
-		if (distance < best && distance < strlen(conf_keys[i].name)) {
+		if (distance < best && distance < strlen(keys.key[i].name)) {
 			best = distance;
-			nearest = conf_keys[i].name;
+			nearest = keys.key[i].name;
 		}
 	}
 	if (nearest) {
 		conf_error(conf, "unknown key \"%.*s\", did you mean \"%s\"?", SHOW(key), nearest);
 		return;
 	}
-	for (size_t i = 0; i < conf_key_count && used < sizeof(list); i++)
+	for (size_t i = 0; i < keys.count && used < sizeof(list); i++)
 		used += format(list + used, sizeof(list) - used, "%s%s", i ? ", " : "",
-			       conf_keys[i].name);
+			       keys.key[i].name);
 	conf_error(conf, "unknown key \"%.*s\", the keys are: %s", SHOW(key), list);
 }
 
@@ -44,19 +56,21 @@ static bool has_comment(struct slice value)
 
 static void parse_key(struct conf *conf, struct slice name, struct slice value)
 {
-	const struct conf_key *key = conf_keys;
+	const struct keys keys = keys_of(conf);
+	const struct conf_key *key = keys.key;
 	uint32_t bit;
 
-	while (key < conf_keys + conf_key_count && !slice_is(name, key->name))
+	while (key < keys.key + keys.count && !slice_is(name, key->name))
 		key++;
-	if (key == conf_keys + conf_key_count) {
-		unknown_key(conf, name);
+	if (key == keys.key + keys.count) {
+		unknown_key(conf, name, keys);
 		return;
 	}
-	bit = 1u << (key - conf_keys);
+	bit = 1u << (key - keys.key);
 	if (conf->seen & bit && !key->repeatable) {
-		conf_error(conf, "\"%s\" is there twice in [vm %s], keep one of them", key->name,
-			   conf->vm->name);
+		conf_error(conf, "\"%s\" is there twice in [%s %s], keep one of them", key->name,
+			   conf->vm ? "vm" : "network",
+			   conf->vm ? conf->vm->name : conf->network->name);
 		return;
 	}
 	conf->seen |= bit;
@@ -103,19 +117,21 @@ static void check_section(struct conf *conf, const struct vm_settings *vm)
 /* Ends the section being parsed: keeps its settings if all is well. */
 static void end_section(struct conf *conf)
 {
-	struct vm_settings *vm = conf->vm;
+	const struct vm_settings *vm = conf->vm;
+	const struct network_settings *network = conf->network;
 	unsigned line = conf->line;
 
 	conf->vm = NULL;
-	if (!vm)
-		return;
-	if (!conf->broken)
+	conf->network = NULL;
+	if (vm && !conf->broken)
 		check_section(conf, vm);
+	if (network && !conf->broken)
+		conf_check_network(conf, network);
 	conf->line = line;
 	if (conf->broken)
 		conf->pool_used = conf->pool_mark;
-	else
-		conf->vm_count++;
+	conf->vm_count += vm && !conf->broken;
+	conf->network_count += network && !conf->broken;
 }
 
 static bool good_name(struct slice name)
@@ -134,6 +150,12 @@ static void begin_vm(struct conf *conf, struct slice name)
 {
 	struct vm_settings *vm;
 
+	if (!good_name(name)) {
+		conf_error(conf,
+			   "bad VM name \"%.*s\", use 1 to %d letters, digits, \"-\", \"_\", \".\"",
+			   SHOW(name), VM_NAME_MAX - 1);
+		return;
+	}
 	for (unsigned i = 0; i < conf->vm_count; i++) {
 		if (slice_is(name, conf->vms[i].name)) {
 			conf_error(conf,
@@ -158,9 +180,6 @@ static void begin_vm(struct conf *conf, struct slice name)
 	vm->weight = VM_WEIGHT;
 	vm->line = conf->line;
 	conf->vm = vm;
-	conf->broken = false;
-	conf->seen = 0;
-	conf->pool_mark = conf->pool_used;
 }
 
 /* Begins the section whose header is @line, which starts with "[". */
@@ -171,6 +190,9 @@ static void begin_section(struct conf *conf, struct slice line)
 
 	end_section(conf);
 	conf->skipping = true;
+	conf->broken = false;
+	conf->seen = 0;
+	conf->pool_mark = conf->pool_used;
 	if (!inside.len || inside.s[inside.len - 1] != ']') {
 		conf_error(conf, "no \"]\" at the end of the line, write [vm NAME]");
 		return;
@@ -178,19 +200,15 @@ static void begin_section(struct conf *conf, struct slice line)
 	inside.len--;
 	inside = slice_trim(inside);
 	kind = slice_word(&inside);
-	conf->sections++;
-	if (!slice_is(kind, "vm")) {
-		conf_error(conf, "unknown section \"%.*s\", write [vm NAME]", SHOW(kind));
-		return;
-	}
-	if (!good_name(inside)) {
-		conf_error(conf,
-			   "bad VM name \"%.*s\", use 1 to %d letters, digits, \"-\", \"_\", \".\"",
-			   SHOW(inside), VM_NAME_MAX - 1);
-		return;
-	}
-	begin_vm(conf, inside);
-	conf->skipping = !conf->vm;
+	conf->sections += slice_is(kind, "vm");
+	if (slice_is(kind, "vm"))
+		begin_vm(conf, inside);
+	else if (slice_is(kind, "network"))
+		conf_begin_network(conf, inside);
+	else
+		conf_error(conf, "unknown section \"%.*s\", write [vm NAME] or [network NAME]",
+			   SHOW(kind));
+	conf->skipping = !conf->vm && !conf->network;
 }
 
 static bool is_text(struct slice line)
@@ -230,7 +248,7 @@ static void parse_line(struct conf *conf, struct slice line)
 	}
 	name = slice_trim((struct slice){line.s, (size_t)(equals - line.s)});
 	value = slice_trim((struct slice){equals + 1, (size_t)(line.s + line.len - equals - 1)});
-	if (!conf->vm)
+	if (!conf->vm && !conf->network)
 		conf_error(conf, "\"%.*s\" is outside of a section, put [vm NAME] before it",
 			   SHOW(name));
 	else
@@ -272,10 +290,11 @@ static void check_all_alone(struct conf *conf)
 
 status_t conf_parse(struct conf *conf, const char *text, size_t len)
 {
-	conf->vm_count = conf->errors = conf->line = 0;
-	conf->pool_used = 0;
+	conf->vm_count = conf->network_count = conf->errors = conf->line = 0;
+	conf->pool_used = conf->pool_mark = 0;
 	conf->sections = 0;
 	conf->vm = NULL;
+	conf->network = NULL;
 	conf->skipping = conf->broken = false;
 
 	/* Some editors mark UTF-8 with a byte-order mark. */

@@ -51,6 +51,9 @@ unsigned slice_distance(struct slice a, const char *b);
 /* The value of `cpu`: a model and the features that it has more and less (conf_cpu.c). */
 bool conf_set_cpu(struct conf *conf, struct slice value);
 
+/* May a network have this name? (conf_net.c) */
+bool conf_is_network(struct slice name);
+
 /* The value of `net`: a network and perhaps an address (conf_net.c). */
 bool conf_set_net(struct conf *conf, struct slice value);
 
@@ -73,7 +76,15 @@ struct conf_key {
 	bool may_be_empty; /* "key =" is fine */
 };
 
-extern const struct conf_key conf_keys[];
+extern const struct conf_key conf_keys[]; /* of [vm NAME] */
 extern const unsigned conf_key_count;
+extern const struct conf_key conf_network_keys[]; /* of [network NAME] (conf_network.c) */
+extern const unsigned conf_network_key_count;
+
+/* Begins the section [network @name], with conf->network set if it is right. */
+void conf_begin_network(struct conf *conf, struct slice name);
+
+/* Reports what only the whole section shows. */
+void conf_check_network(struct conf *conf, const struct network_settings *network);
 
 #endif

@@ -15,7 +15,7 @@ static int hex(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static bool is_network(struct slice x)
+bool conf_is_network(struct slice x)
 {
 	for (size_t i = 0; i < x.len; i++) {
 		char c = x.s[i], letter = c | 0x20;
@@ -55,7 +55,7 @@ bool conf_set_net(struct conf *conf, struct slice value)
 		return true;
 	}
 	net = &vm->nets[vm->net_count++];
-	if (!is_network(name) || !slice_copy(net->network, sizeof(net->network), name))
+	if (!conf_is_network(name) || !slice_copy(net->network, sizeof(net->network), name))
 		return false;
 	return !word.len || (slice_is(word, "mac") && read_mac(net->mac, value));
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../unit/conf_nic_mock.h"
 #include "../../lib/format.c"
 #include "../../lib/status.c"
 #include "../../lib/string.c"
@@ -12,6 +13,7 @@
 #include "../../loader/conf_keys.c"
 #include "../../loader/conf_msr.c"
 #include "../../loader/conf_net.c"
+#include "../../loader/conf_network.c"
 #include "../../loader/conf_text.c"
 #include "../../loader/conf_vsock.c"
 
@@ -97,5 +99,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	for (unsigned i = 0; i < conf.vm_count; i++)
 		check_vm(&conf, &vms[i]);
+	for (unsigned i = 0; i < conf.network_count; i++)
+		if (!conf.networks[i].name[0] || !nic_find(conf.networks[i].uplink))
+			abort();
 	return 0;
 }

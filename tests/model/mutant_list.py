@@ -15,6 +15,7 @@ BLOCK, HOST_BLK, BLK_HOST = "drivers/block.c", "drivers/virtio_blk.c", "drivers/
 VQUEUE, VDEV, HOST_PCI = "drivers/vqueue.c", "drivers/vdev.c", "drivers/pci.c"
 NETDEV, LAYER2, FRAME = "drivers/virtio/net.c", "drivers/switch.c", "drivers/net_frame.c"
 NIC, E1000, NIC_VIRTIO = "drivers/nic.c", "drivers/e1000.c", "drivers/nic_virtio.c"
+UPLINK = "kernel/uplink.c"
 BLK, DISK = "drivers/virtio/blk.c", "drivers/virtio/disk.c"
 VSOCK, SWITCH = "drivers/virtio/vsock.c", "drivers/virtio/vsock_switch.c"
 INBOX, SERVED = "drivers/virtio/vsock_inbox.c", "drivers/virtio/vsock_host.c"
@@ -579,4 +580,11 @@ MUTANTS = [
            "\t\t__atomic_store_n(visit, 1, __ATOMIC_SEQ_CST);\n", "\t\t;\n"),
     Mutant("flush-leaves-visitors", "test_vm", "kernel/vm_flush.c",
            "\twait_for_visitors(vm);\n", "\t(void)wait_for_visitors;\n"),
+
+    Mutant("uplink-too-long", "test_uplink", UPLINK, " || f->len > NIC_FRAME_MAX", ""),
+    Mutant("uplink-sends-half", "test_uplink", UPLINK, "read ? f->len : 0", "f->len"),
+    Mutant("uplink-not-flushed", "test_uplink", UPLINK, "\t\tnet_flush(&u->port);\n", ""),
+    Mutant("uplink-always-often", "test_uplink", UPLINK, "MIN(2 * u->period, PERIOD_MAX)", "u->period"),
+    Mutant("uplink-any-interrupt", "test_uplink", UPLINK, "if (!u->waits)", "if (0)"),
+    Mutant("uplink-never-waits", "test_uplink", UPLINK, "nic_wait(u->nic)", "false"),
 ]

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf_nic_mock.h"
 #include "../../lib/format.c"
 #include "../../lib/status.c"
 #include "../../lib/string.c"
@@ -18,6 +19,7 @@
 #include "../../loader/conf_keys.c"
 #include "../../loader/conf_msr.c"
 #include "../../loader/conf_net.c"
+#include "../../loader/conf_network.c"
 #include "../../loader/conf_text.c"
 #include "../../loader/conf_vsock.c"
 
@@ -478,8 +480,8 @@ static void test_bad_sections(void **state)
 		{"kernel = k\n", "1: \"kernel\" is outside of a section, put [vm NAME] before it"},
 		{"[vm a\nkernel=k\nx=y\n", "1: no \"]\" at the end of the line, write [vm NAME]"},
 		{"[", "1: no \"]\" at the end of the line, write [vm NAME]"},
-		{"[]", "1: unknown section \"\", write [vm NAME]"},
-		{"\n[host]\nx=y\n", "2: unknown section \"host\", write [vm NAME]"},
+		{"[]", "1: unknown section \"\", write [vm NAME] or [network NAME]"},
+		{"\n[host]\nx=y\n", "2: unknown section \"host\", write [vm NAME] or [network NAME]"},
 		{"[vm]", "1: bad VM name \"\", use 1 to 31 letters, digits, \"-\", \"_\", \".\""},
 		{"[vm a b]", "1: bad VM name \"a b\", use 1 to 31 letters, digits, \"-\", \"_\", "
 			     "\".\""},
@@ -569,6 +571,85 @@ static void test_counters(void **state)
 	assert_string_equal(messages[0], "socle.conf:3: \"pmu\" must be off here, performance "
 					 "counters are not offered: the CPU lacks them");
 	pmu_offer = (struct pmu_offer){0};
+}
+
+static void test_networks(void **state)
+{
+	static const struct {
+		const char *text, *message; /* with its line; NULL: none */
+		unsigned networks, guests;
+	} cases[] = {
+		{"[network lan0]\nuplink = eth0\n[vm a]\nkernel=k\n"
+		 "[ network  A-_345678901234 ]\nuplink=eth1",
+		 NULL, 2, 1},
+		{"[network lan0]\n[vm a]\nkernel=k\n",
+		 "1: [network lan0] has no uplink, add \"uplink = eth0\" or another card", 0, 1},
+		{"[network lan0]\nuplink =\n",
+		 "2: \"uplink\" has no value, it must be the name of a network card, such as eth0; "
+		 "the command nic shows them",
+		 0, 0},
+		{"[network lan0]\nuplink = eth0 eth1\n",
+		 "2: \"uplink\" is \"eth0 eth1\", it must be the name of a network card, such as "
+		 "eth0; the command nic shows them",
+		 0, 0},
+		{"[network lan0]\nuplink = eth8\n",
+		 "2: there is no network card \"eth8\", this machine has eth0 eth1 eth2 eth3 eth4 "
+		 "eth5 eth6 eth7",
+		 0, 0},
+		{"[network a]\nuplink=eth0\n[network b]\nuplink=eth0\n[network c]\nuplink=eth1",
+		 "4: eth0 is the uplink of [network a] already", 2, 0},
+		{"[network a]\nuplink=eth0\nuplink=eth1\n[vm a]\nkernel=k\n",
+		 "3: \"uplink\" is there twice in [network a], keep one of them", 0, 1},
+		{"[network a]\nuplink=eth0\n[network a]\nuplink=eth1\n",
+		 "3: there is a [network a] in line 1 already, keep one", 1, 0},
+		{"[network a]\nkernel=k\nuplink=eth0\n",
+		 "2: unknown key \"kernel\", the keys are: uplink", 0, 0},
+		{"[network a]\nuplnk=eth0\n",
+		 "2: unknown key \"uplnk\", did you mean \"uplink\"?", 0, 0},
+		{"[vm a]\nkernel=k\nuplink=eth0\n",
+		 "3: unknown key \"uplink\", the keys are: kernel, initrd, module, cmdline, "
+		 "memory, cpus, cpu, weight, cap, cpuset, console, autostart, debug-exit, on-exit, "
+		 "rng, disk, net, vsock, test-device, pmu, msr",
+		 0, 0},
+		{"[network]\nuplink=eth0\n",
+		 "1: bad network name \"\", use 1 to 15 letters, digits, \"-\", \"_\"", 0, 0},
+		{"[network a.b]\nuplink=eth0\n",
+		 "1: bad network name \"a.b\", use 1 to 15 letters, digits, \"-\", \"_\"", 0, 0},
+		{"[network 1234567890123456]\nuplink=eth0\n",
+		 "1: bad network name \"1234567890123456\", use 1 to 15 letters, digits, \"-\", "
+		 "\"_\"",
+		 0, 0},
+	};
+	char text[1024] = "";
+	struct conf conf;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char message[CONF_MESSAGE_MAX];
+
+		conf = parse(cases[i].text);
+		snprintf(message, sizeof(message), "socle.conf:%s",
+			 cases[i].message ? cases[i].message : "");
+		assert_int_equal(message_count, cases[i].message ? 1 : 0);
+		if (cases[i].message)
+			assert_string_equal(messages[0], message);
+		assert_int_equal(conf.network_count, cases[i].networks);
+		assert_int_equal(conf.vm_count, cases[i].guests);
+	}
+	conf = parse(cases[0].text);
+	assert_string_equal(conf.networks[0].name, "lan0");
+	assert_string_equal(conf.networks[0].uplink, "eth0");
+	assert_string_equal(conf.networks[1].name, "A-_345678901234");
+	assert_string_equal(conf.networks[1].uplink, "eth1");
+	for (unsigned i = 0; i < NETWORKS_MAX + 1; i++) {
+		size_t len = strlen(text);
+
+		snprintf(text + len, sizeof(text) - len, "[network n%u]\nuplink=eth%u\n", i, i);
+	}
+	conf = parse(text);
+	assert_int_equal(conf.network_count, NETWORKS_MAX);
+	assert_string_equal(messages[0], "socle.conf:17: too many networks with a section, at most "
+					 "8 are possible");
+	assert_int_equal(message_count, 1);
 }
 
 static void test_limits(void **state)
@@ -733,12 +814,14 @@ static void test_documented(void **state)
 	assert_non_null(file);
 	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
 	fclose(file);
-	for (size_t i = 0; i < conf_key_count; i++) {
+	for (size_t i = 0; i < conf_key_count + conf_network_key_count; i++) {
+		const struct conf_key *key =
+			i < conf_key_count ? &conf_keys[i] : &conf_network_keys[i - conf_key_count];
 		char row[64];
 
-		snprintf(row, sizeof(row), "\n| `%s` |", conf_keys[i].name);
+		snprintf(row, sizeof(row), "\n| `%s` |", key->name);
 		if (!strstr(text, row))
-			fail_msg("docs/configuration.md lacks the key %s", conf_keys[i].name);
+			fail_msg("docs/configuration.md lacks the key %s", key->name);
 	}
 }
 
@@ -750,6 +833,7 @@ int main(void)
 		cmocka_unit_test(test_scheduling),   cmocka_unit_test(test_bad_sections),
 		cmocka_unit_test(test_counters),     cmocka_unit_test(test_vsock),
 		cmocka_unit_test(test_bad_vsock),
+		cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_odd_texts),    cmocka_unit_test(test_documented),
 	};

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conf_nic_mock.h"
 #include "../../lib/format.c"
 #include "../../lib/status.c"
 #include "../../lib/string.c"
@@ -17,6 +18,7 @@
 #include "../../loader/conf_keys.c"
 #include "../../loader/conf_msr.c"
 #include "../../loader/conf_net.c"
+#include "../../loader/conf_network.c"
 #include "../../loader/conf_text.c"
 #include "../../loader/conf_vsock.c"
 

@@ -5,20 +5,22 @@
 
 #include "socle/base.h"
 
-#define VM_NAME_MAX    32 /* with its final NUL */
-#define VM_PATH_MAX    64 /* a module's name, with its final NUL */
-#define VM_CMDLINE_MAX 2048
-#define VM_MODULES_MAX 16
-#define VM_MAX_VCPUS   64
-#define VM_MSR_RANGES  16
-#define VM_DISKS_MAX   8
-#define VM_NETS_MAX    4
-#define VM_NET_NAME    16 /* a network's name, with its final NUL */
-#define VM_MAX	       64
-#define VM_WEIGHT_MAX  65535
-#define VM_WEIGHT      256 /* unless configured */
-#define VM_CPU_WORDS   3
-#define VM_GROUP_MAX   16 /* with its final NUL */
+#define VM_NAME_MAX	 32 /* with its final NUL */
+#define VM_PATH_MAX	 64 /* a module's name, with its final NUL */
+#define VM_CMDLINE_MAX	 2048
+#define VM_MODULES_MAX	 16
+#define VM_MAX_VCPUS	 64
+#define VM_MSR_RANGES	 16
+#define VM_DISKS_MAX	 8
+#define VM_NETS_MAX	 4
+#define VM_NET_NAME	 16 /* a network's name, with its final NUL */
+#define VM_MAX		 64
+#define NETWORKS_MAX	 8 /* with a section of their own */
+#define NETWORK_CARD_MAX 8 /* a network card's name, with its final NUL */
+#define VM_WEIGHT_MAX	 65535
+#define VM_WEIGHT	 256 /* unless configured */
+#define VM_CPU_WORDS	 3
+#define VM_GROUP_MAX	 16 /* with its final NUL */
 
 /* A file that the boot loader put into memory. */
 struct boot_module {
@@ -108,6 +110,13 @@ struct vm_settings {
 	enum vm_on_exit on_exit;
 	struct vm_msr_filter msr;
 	unsigned line; /* of its section header in socle.conf */
+};
+
+/* One [network NAME] section. */
+struct network_settings {
+	char name[VM_NET_NAME];
+	char uplink[NETWORK_CARD_MAX]; /* a card of the machine */
+	unsigned line;		       /* of its section header in socle.conf */
 };
 
 /* Number of CPUs in a set. */

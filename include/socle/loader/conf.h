@@ -31,24 +31,28 @@ struct conf {
 	void (*error)(struct conf *conf, const char *message);
 
 	unsigned vm_count; /* entries of @vms that are filled */
-	unsigned errors;   /* messages there were, shown or not */
-	size_t pool_used;  /* bytes of @pool in use */
-	unsigned line;	   /* the line being parsed, from 1 */
-	unsigned sections; /* headers so far, also those of sections with errors */
+	struct network_settings networks[NETWORKS_MAX];
+	unsigned network_count; /* entries of @networks that are filled */
+	unsigned errors;	/* messages there were, shown or not */
+	size_t pool_used;	/* bytes of @pool in use */
+	unsigned line;		/* the line being parsed, from 1 */
+	unsigned sections;	/* headers of VMs so far, also of those with errors */
 
 	/* The section being parsed. */
-	struct vm_settings *vm; /* NULL: before the first section, or in one with a bad header */
-	bool skipping;		/* in a section with a bad header: its keys are ignored */
-	bool broken;		/* an error in this section: it will be dropped */
-	uint32_t seen;		/* bits of the keys that it has had */
-	unsigned cap_line;	/* where its last `cap` is */
-	size_t pool_mark;	/* @pool_used at its start */
+	struct vm_settings *vm; /* NULL: before the first section, or in one of another kind */
+	struct network_settings *network; /* likewise */
+	bool skipping;			  /* in a section with a bad header: its keys are ignored */
+	bool broken;			  /* an error in this section: it will be dropped */
+	uint32_t seen;			  /* bits of the keys that it has had */
+	unsigned cap_line;		  /* where its last `cap` is */
+	size_t pool_mark;		  /* @pool_used at its start */
 };
 
 /*
  * Parses the @len bytes at @text, which need no final NUL. Sections with an error are left out of
- * @conf->vms; the others are complete, defaults included. Modules are looked up with
- * boot_module_find(). Returns 0, or -S_INVAL if there was any error.
+ * @conf->vms and @conf->networks; the others are complete, defaults included. Modules are looked up
+ * with boot_module_find(), network cards with nic_find(). Returns 0, or -S_INVAL if there was any
+ * error.
  */
 status_t conf_parse(struct conf *conf, const char *text, size_t len);
 
