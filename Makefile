@@ -67,8 +67,11 @@ iso: $(B)/socle.iso	## build/socle.iso: Socle, GRUB and the guest; boots on BIOS
 
 # The kernel, and its modules for virtio and sockets: of the same package, or they would not fit.
 MODULES	:= .*/(virtio(_ring|_pci|_pci_(modern|legacy)_dev|-rng|_blk|_console|_net)?|(net_)?failover|(vmw_)?vsock(_virtio_transport(_common)?)?)\.ko
-$(B)/guest/vmlinuz $(B)/guest/modules.tar &:
+$(B)/guest/modules.list: FORCE
 	@mkdir -p $(@D)
+	@echo '$(MODULES)' | cmp -s - $@ || echo '$(MODULES)' >$@
+
+$(B)/guest/vmlinuz $(B)/guest/modules.tar &: $(B)/guest/modules.list
 	@tools/debfile linux-image-cloud-amd64 './boot/vmlinuz-.*' $(B)/guest/vmlinuz \
 		'$(MODULES)' $(B)/guest/modules.tar
 
@@ -76,19 +79,23 @@ $(B)/guest/busybox:
 	@mkdir -p $(@D)
 	@tools/debfile busybox-static './bin/busybox' $@
 
-$(B)/guest/initrd: $(B)/guest/busybox $(B)/guest/modules.tar tools/initrd | need-iso
-	$(call say,INITRD)tools/initrd $< $(B)/guest/modules.tar $@
+# The initial RAM disk, and a disk (ext4) with the same files.
+$(B)/guest/initrd $(B)/guest/disk &: $(B)/guest/busybox $(B)/guest/modules.tar tools/initrd | need-iso
+	$(call say,INITRD)tools/initrd $< $(B)/guest/modules.tar $(B)/guest/initrd $(B)/guest/disk
+
+# With another kernel, initial RAM disk or command line there is one guest.
+CONF	:= boot/$(if $(CMDLINE)$(filter-out $(B)/guest/%,$(KERNEL) $(INITRD)),single,socle).conf
 
 # Written anew only when it differs, so that another KERNEL=, INITRD= or CMDLINE= makes a new ISO.
-$(B)/guest/socle.conf: boot/socle.conf FORCE
+$(B)/guest/socle.conf: $(CONF) FORCE
 	@mkdir -p $(@D)
 	@{ echo '# kernel $(KERNEL), initrd $(INITRD)'; tools/conf-cmdline $< '$(CMDLINE)'; } >$@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
-$(B)/socle.iso: $(B)/socle.elf boot/grub.cfg $(B)/guest/socle.conf $(KERNEL) $(INITRD) tools/iso \
-		| need-iso
+$(B)/socle.iso: $(B)/socle.elf boot/grub.cfg $(B)/guest/socle.conf $(KERNEL) $(INITRD) \
+		$(B)/guest/disk tools/iso | need-iso
 	$(call say,ISO)tools/iso $@ boot/grub.cfg $(B)/socle.elf $(B)/guest/socle.conf vmlinuz=$(KERNEL) \
-		initrd=$(INITRD)
+		initrd=$(INITRD) $(B)/guest/disk
 
 run: $(B)/socle.iso | need-run	## starts the ISO in an emulator, on this terminal
 	@tools/run $<
@@ -177,7 +184,7 @@ need-fuzz:
 need-iso:
 	@tools/need grub-mkrescue:grub-common /usr/lib/grub/i386-pc/boot.img:grub-pc-bin \
 		/usr/lib/grub/x86_64-efi/kernel.img:grub-efi-amd64-bin xorriso:xorriso \
-		mformat:mtools cpio:cpio
+		mformat:mtools cpio:cpio mke2fs:e2fsprogs
 need-run: $(if $(filter bochs,$(EMULATOR)),need-bochs,need-qemu)
 need-qemu:
 	@tools/need qemu-system-x86_64:qemu-system-x86 /usr/share/OVMF/OVMF_CODE_4M.fd:ovmf

@@ -77,6 +77,25 @@ static void show_msr_filter(const struct command_call *call, const struct vm_msr
 	}
 }
 
+static void show_devices(const struct command_call *call, const struct vm_settings *s)
+{
+	format_sink(call->out, "rng = %s\n", s->rng ? "yes" : "no");
+	for (unsigned i = 0; i < s->disk_count; i++) {
+		const struct vm_disk *d = &s->disks[i];
+
+		if (d->module[0])
+			format_sink(call->out, "disk = %s%s%s\n", d->host ? "host " : "", d->module,
+				    d->read_only ? " ro" : "");
+		else
+			format_sink(call->out, "disk = memory %luM\n", d->size >> 20);
+	}
+	for (unsigned i = 0; i < s->net_count; i++)
+		format_sink(call->out, "net = %s\n", s->nets[i].network);
+	if (s->vsock_cid)
+		format_sink(call->out, "vsock = %s%s cid %u\n",
+			    s->vsock_group[0] ? "local:" : "global", s->vsock_group, s->vsock_cid);
+}
+
 static void vm_show(const struct command_call *call)
 {
 	static const char *const on_exit[] = {
@@ -99,6 +118,7 @@ static void vm_show(const struct command_call *call)
 			    s->modules[i].string);
 	format_sink(call->out, "cmdline = %s\nmemory = %luM\ncpus = %u\n", s->cmdline,
 		    s->memory >> 20, s->cpus);
+	show_devices(call, s);
 	format_sink(call->out, "console = %s\nautostart = %s\non-exit = %s\n",
 		    s->virtio_console ? "virtio"
 		    : s->console      ? "yes"

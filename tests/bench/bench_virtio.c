@@ -72,7 +72,8 @@ static void sequence(const char *name, uint32_t type)
 		if (q.avail.idx != before)
 			tell(before);
 		for (unsigned n = wait(); n; n--, done++)
-			check(status[done % DEPTH] == VIRTIO_BLK_S_OK, "%s: request %u", name, done);
+			check(status[done % DEPTH] == VIRTIO_BLK_S_OK, "%s: request %u", name,
+			      done);
 	}
 	ticks = rdtsc() - start;
 	print("BENCH-VIRTIO: %s %u %u %u %u %lu\n", name, REQUESTS, REQUEST, notifications,

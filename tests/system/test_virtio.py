@@ -108,6 +108,7 @@ def test_disks(target):
 
     with with_disks(1, "memory 16M", "image", "image ro", on=target) as machine:
         machine.login()
+        machine.shell("dmesg -n 1")  # the kernel's lines would be taken for a command's output
         assert machine.shell("cat /sys/block/vd?/size").split() == ["32768", "16384", "16384"]
         assert machine.shell("cat /sys/block/vd?/ro").split() == ["0", "0", "1"]
         assert machine.shell("cat /sys/block/vdb/serial").strip() == "image"
@@ -158,6 +159,7 @@ def test_disk_of_a_new_start():
     with with_disks(1, "image", "memory 16M") as machine:
         for _ in range(2):
             machine.login()
+            machine.shell("dmesg -n 1")
             image = hashlib.md5(disk_image()[:DISK_MIB * 2**20]).hexdigest()
             assert image in machine.shell("md5sum /dev/vda", 60)
             assert hashlib.md5(bytes(16 * 2**20)).hexdigest() in machine.shell("md5sum /dev/vdb", 60)
