@@ -5,7 +5,7 @@
 
 const char test_name[] = "pic_timer";
 
-static volatile unsigned ticks, spurious;
+static volatile unsigned ticks;
 
 static void tick(struct frame *f)
 {
