@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from emulators import BOCHS_RYZEN, BOCHS_SKYLAKE_X
+from emulators import BOCHS_RYZEN
 from machine import LINUX, LINUX_MODULES, Machine, conf, make_iso
 from test_linux import BRIEF
 from test_many_guests import visit
@@ -137,7 +137,7 @@ def test_uplink(name):
         assert pings(machine, "g1", HOST)
 
 
-@pytest.mark.parametrize("target", [BOCHS_RYZEN, BOCHS_SKYLAKE_X], ids=lambda t: t.name)
+@pytest.mark.parametrize("target", [BOCHS_RYZEN], ids=lambda t: t.name)
 def test_uplink_on_bochs(target):
     """Bochs' own e1000, on its own user network. TCP is left out: its clock waits for nobody."""
     iso = make_iso(uplink("lan0") + conf(guest(1, "lan0")), LINUX_MODULES)
